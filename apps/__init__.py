@@ -1,0 +1,1 @@
+"""Gradio apps; they import ``mmcontrast.load`` and ``mmcontrast.predict`` only."""

@@ -1,0 +1,1 @@
+"""Data sets, readers and device-side augmentations, importable by short name."""

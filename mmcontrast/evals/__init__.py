@@ -1,0 +1,1 @@
+"""One evaluation for every encoder: features once, then metrics checked against hand-computed cases."""

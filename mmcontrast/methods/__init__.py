@@ -1,0 +1,1 @@
+"""Every method, one file each, importable by short name (a config says ``class_path: CLIP``)."""

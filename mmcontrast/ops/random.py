@@ -1,0 +1,48 @@
+"""Random numbers that are a function of a key, so that sample 17 of epoch 3 is augmented alike on any device,
+in any batch, on any number of ranks, and after any resume."""
+
+import torch
+from torch import Tensor
+
+# SplitMix64 (Steele, Lea and Flood 2014): Weyl increment and the two multipliers of its finaliser, as signed 64-bit.
+_GAMMA = 0x9E3779B97F4A7C15 - (1 << 64)
+_MIX_1 = 0xBF58476D1CE4E5B9 - (1 << 64)
+_MIX_2 = 0x94D049BB133111EB - (1 << 64)
+
+
+def _shift(x: Tensor, bits: int) -> Tensor:
+    """Logical right shift of int64."""
+    return (x >> bits) & ((1 << (64 - bits)) - 1)
+
+
+def mix(x: Tensor) -> Tensor:
+    """SplitMix64's finaliser: int64 of any shape -> int64, every output bit depends on every input bit."""
+    x = (x ^ _shift(x, 30)) * _MIX_1
+    x = (x ^ _shift(x, 27)) * _MIX_2
+    return x ^ _shift(x, 31)
+
+
+def fold(*parts: int) -> int:
+    """Integers (seed, epoch, index, ...) -> one 63-bit key."""
+    state, ones = 0, (1 << 64) - 1
+    for part in parts:
+        x = (state + part + _GAMMA) & ones
+        x = ((x ^ (x >> 30)) * _MIX_1) & ones
+        x = ((x ^ (x >> 27)) * _MIX_2) & ones
+        state = x ^ (x >> 31)
+    return state >> 1
+
+
+def uniform(key: Tensor, count: int, stream: int = 0) -> Tensor:
+    """Uniform floats in [0, 1).
+
+    Args:
+        key: (B,) int64, one per sample.
+        count: numbers per sample.
+        stream: makes independent draws from the same key (one number per place in the code that draws).
+    Returns:
+        (B, count) float32 on the key's device, equal on every device.
+    """
+    start = mix(key + mix(torch.full_like(key, stream)))  # (B,)
+    step = torch.arange(1, count + 1, device=key.device, dtype=torch.int64) * _GAMMA
+    return _shift(mix(start[:, None] + step), 40).to(torch.float32) / (1 << 24)

@@ -1,0 +1,1 @@
+"""What trained models are for: classifiers, trackers and matchers on a user's own files."""
