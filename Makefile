@@ -1,0 +1,47 @@
+# Every target makes the virtual environment it needs.  PYTHON chooses the interpreter, PIP_ARGS reaches pip, e.g.
+#   make quickstart PIP_ARGS="--index-url https://download.pytorch.org/whl/cpu --extra-index-url $(pip config get global.index-url)"
+PYTHON ?= python3
+PIP_ARGS ?=
+BIN := .venv/bin
+OFFLINE := HF_HUB_OFFLINE=1 PYTHONWARNINGS=ignore
+
+.PHONY: quickstart install install-test test test-slow check bench clean
+
+quickstart: install
+	$(OFFLINE) $(BIN)/mmcontrast quickstart
+
+install: .venv/installed
+install-test: .venv/installed-test
+
+.venv/bin/python:
+	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' || \
+	  { echo "mmcontrast needs Python 3.11 or newer; choose one with: make PYTHON=python3.11 ..."; exit 1; }
+	@$(PYTHON) -m venv .venv || \
+	  { rm -rf .venv; echo "The venv module is missing; on Debian and Ubuntu: apt-get install python3-venv"; exit 1; }
+
+.venv/installed: .venv/bin/python pyproject.toml constraints.txt
+	$(BIN)/python -m pip install $(PIP_ARGS) -c constraints.txt -e .
+	@touch $@
+
+.venv/installed-test: .venv/installed
+	$(BIN)/python -m pip install $(PIP_ARGS) -c constraints.txt -e '.[test]'
+	@touch $@
+
+test: install-test
+	HF_HUB_OFFLINE=1 OMP_NUM_THREADS=1 $(BIN)/python -m pytest -n 2 --dist worksteal -m "not gpu and not slow"
+
+test-slow: install-test
+	HF_HUB_OFFLINE=1 OMP_NUM_THREADS=1 $(BIN)/python -m pytest -n 2 --dist worksteal -m "slow and not gpu"
+
+check: install-test
+	$(BIN)/ruff check .
+	$(BIN)/ruff format --check .
+	$(BIN)/mypy
+	$(BIN)/lint-imports
+
+bench: install-test
+	$(BIN)/python -m pip install $(PIP_ARGS) -c constraints.txt -e '.[bench]'
+	@for file in tests/benchmarks/bench_*.py; do echo "== $$file"; OMP_NUM_THREADS=1 $(BIN)/python $$file || exit 1; done
+
+clean:
+	rm -rf .venv build dist *.egg-info
