@@ -1,12 +1,52 @@
 """One interface for three tracks: every image encoder has a pooled vector and a feature grid."""
 
 from collections.abc import Sequence
+from pathlib import Path
+from typing import Any, Literal
 
 import torch
 from torch import Tensor, nn
 
+from mmcontrast.configurable import Configurable
 
-class Encoder(nn.Module):
+
+class Tower(Configurable, nn.Module):
+    """What image and text encoders share."""
+
+    dim: int
+
+    def layer_ids(self) -> dict[str, int]:
+        """Name of each parameter -> its depth: 0 the stem, 1 to L the blocks, L + 1 what follows them.
+
+        Layer decay and partly unlocked towers count from the end of this.
+        """
+        stacks = [(n, m) for n, m in self.named_modules() if isinstance(m, nn.ModuleList | nn.Sequential)]
+        if not stacks:
+            return {name: 0 for name, _ in self.named_parameters()}
+        stack_name, stack = max(stacks, key=lambda item: sum(any(True for _ in b.parameters()) for b in item[1]))
+        ids, depth = {}, 0
+        for name, _ in self.named_parameters():
+            if name.startswith(f"{stack_name}."):
+                depth = 1 + int(name[len(stack_name) + 1 :].split(".")[0])
+                ids[name] = depth
+            else:
+                ids[name] = 0 if depth == 0 else len(stack) + 1
+        return ids
+
+    def drop_patches(self, rate: float) -> None:
+        """While training, leave out a random share ``rate`` of each picture's patches (FLIP, 2212.00794)."""
+        raise NotImplementedError(f"{type(self).__name__} has no patches to drop")
+
+    def save_files(self, folder: Path) -> dict[str, Any]:
+        """Write what the constructor reads besides weights (a tokenizer) under ``folder``.
+
+        Returns:
+            Constructor arguments that point there, as paths relative to ``folder`` that start with ``./``.
+        """
+        return {}
+
+
+class Encoder(Tower):
     """An image encoder.
 
     Images are float in [0, 1]; the encoder normalises them itself with its ``mean`` and ``std``, so that no caller
@@ -16,11 +56,14 @@ class Encoder(nn.Module):
         dim: channels D of both faces.
         stride: image pixels per grid cell.
         image_size: side in pixels that pictures are resized to for the pooled face; the grid takes any size.
+        interpolation: how they are resized.
+        crop: "center" resizes the shorter side and cuts the middle square; "squash" resizes both sides.
     """
 
-    dim: int
     stride: int
     image_size: int
+    interpolation: Literal["bicubic", "bilinear", "nearest"] = "bicubic"
+    crop: Literal["center", "squash"] = "center"
     mean: Tensor
     std: Tensor
 
@@ -34,7 +77,7 @@ class Encoder(nn.Module):
         return (image - self.mean) / self.std
 
     def grid(self, image: Tensor) -> Tensor:
-        """(B, C, H, W) in [0, 1] -> (B, D, H / stride, W / stride)."""
+        """(B, C, H, W) in [0, 1] -> (B, D, ceil(H / stride), ceil(W / stride))."""
         raise NotImplementedError
 
     def forward(self, image: Tensor) -> Tensor:
@@ -43,9 +86,15 @@ class Encoder(nn.Module):
 
 
 class Tokenizer:
-    """Texts to token ids; a plain picklable object, so that data workers can hold one without the network."""
+    """Texts to token ids; a plain picklable object, so that data workers can hold one without the network.
+
+    Attributes:
+        context_length: tokens after which a text is cut.
+        pad: the id that fills short rows.
+    """
 
     context_length: int
+    pad: int = 0
 
     def __call__(self, texts: Sequence[str]) -> Tensor:
         """B strings -> (B, L) int64, L <= context_length, padded; longer texts are cut."""
@@ -56,10 +105,9 @@ class Tokenizer:
         raise NotImplementedError
 
 
-class TextEncoder(nn.Module):
+class TextEncoder(Tower):
     """A text encoder with the tokenizer that belongs to it."""
 
-    dim: int
     tokenizer: Tokenizer
 
     def forward(self, tokens: Tensor) -> Tensor:

@@ -1,1 +1,3 @@
 """Every method, one file each, importable by short name (a config says ``class_path: CLIP``)."""
+
+from mmcontrast.methods.base import Method as Method

@@ -4,10 +4,11 @@ from typing import Any
 
 from torch import Tensor, nn
 
+from mmcontrast.configurable import Configurable
 from mmcontrast.encoders.base import Encoder, Tokenizer
 
 
-class Method(nn.Module):
+class Method(Configurable, nn.Module):
     """A self-supervised method: ``forward(batch)`` reads like the algorithm box of its paper.
 
     Attributes:
