@@ -1,1 +1,7 @@
 """Losses as pure functions of tensors: fp32 inside, no state, no rank, no configuration."""
+
+from mmcontrast.losses.contrastive import clip_loss as clip_loss
+from mmcontrast.losses.contrastive import info_nce as info_nce
+from mmcontrast.losses.contrastive import mutual_information_bound as mutual_information_bound
+from mmcontrast.losses.contrastive import nt_xent as nt_xent
+from mmcontrast.losses.contrastive import siglip_loss as siglip_loss

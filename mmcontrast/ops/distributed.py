@@ -12,21 +12,49 @@ def world() -> tuple[int, int]:
     return (dist.get_rank(), dist.get_world_size()) if dist.is_available() and dist.is_initialized() else (0, 1)
 
 
+def all_gather(x: Tensor) -> Tensor:
+    """(B, ...) on each rank, B the same on all -> (world * B, ...) in the order of ranks.
+
+    Differentiable: a rank's part of the gradient is the sum of what all ranks' uses of it ask for.
+    """
+    return _AllGather.apply(x) if world()[1] > 1 else x
+
+
+def all_reduce_sum(x: Tensor) -> Tensor:
+    """Sum over ranks, the same on each; differentiable: the gradient is the sum over ranks of theirs."""
+    return _AllReduceSum.apply(x) if world()[1] > 1 else x
+
+
+def all_reduce_max(x: Tensor) -> Tensor:
+    """Elementwise maximum over ranks, the same on each; without a gradient."""
+    return _all_reduce(x, dist.ReduceOp.MAX) if world()[1] > 1 else x.detach()
+
+
+def _all_reduce(x: Tensor, op: Any) -> Tensor:
+    out = x.detach().clone(memory_format=torch.contiguous_format)
+    dist.all_reduce(out, op)
+    return out
+
+
 class _AllGather(torch.autograd.Function):
     @staticmethod
     def forward(ctx: Any, x: Tensor) -> Tensor:
-        parts = [torch.empty_like(x) for _ in range(world()[1])]
-        dist.all_gather(parts, x.contiguous())
-        return torch.cat(parts)
+        out = x.new_empty((world()[1] * len(x), *x.shape[1:]))
+        dist.all_gather_into_tensor(out, x.contiguous())
+        return out
 
     @staticmethod
     def backward(ctx: Any, grad: Tensor) -> Tensor:
-        rank, size = world()
-        grad = grad.contiguous()
-        dist.all_reduce(grad)
-        return grad.chunk(size)[rank]
+        out = grad.new_empty((len(grad) // world()[1], *grad.shape[1:]))
+        dist.reduce_scatter_tensor(out, grad.contiguous())
+        return out
 
 
-def all_gather(x: Tensor) -> Tensor:
-    """(B, ...) on each rank -> (world * B, ...), differentiable: the gradient is the sum over ranks of theirs."""
-    return _AllGather.apply(x) if world()[1] > 1 else x
+class _AllReduceSum(torch.autograd.Function):
+    @staticmethod
+    def forward(ctx: Any, x: Tensor) -> Tensor:
+        return _all_reduce(x, dist.ReduceOp.SUM)
+
+    @staticmethod
+    def backward(ctx: Any, grad: Tensor) -> Tensor:
+        return _all_reduce(grad, dist.ReduceOp.SUM)

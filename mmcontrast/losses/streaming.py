@@ -1,0 +1,169 @@
+"""Reductions over all pairs of two sets of vectors, tile by tile: memory O(N x D), never O(N x N).
+
+A tile of the logits ``scale * a @ b.T`` is multiplied, reduced and dropped; the backward pass multiplies it again. As many
+tiles as `_KEEP` allows are kept instead, so a small problem is a dense one and multiplies nothing twice.
+
+The positives stay out of the sums.  A softmax loss is then ``softplus(log-sum-exp of the negatives - positive)``, whose
+slope at the positive is a sum of probabilities, not a difference ``p - 1`` that cancels when the softmax saturates.
+"""
+
+from typing import Any, NamedTuple
+
+import torch
+from torch import Tensor
+from torch.autograd.function import once_differentiable
+from torch.nn import functional as F
+
+from mmcontrast.losses.tiles import Gradient, Pairs, Product, tiles
+
+_KEEP = 2  # logits kept for the backward pass, as a multiple of the operands' sizes
+
+
+class Reduced(NamedTuple):
+    """The negatives' log-sum-exp along each axis, as ``max + log_sum``, and the positives' logits.
+
+    All of the gradient flows through ``log_sum``, none through ``max``.  Apart, they let ``max - positive`` be exact.
+    """
+
+    positive: Tensor  # (p,)
+    row_max: Tensor  # (n,)
+    row_log_sum: Tensor  # (n,)
+    column_max: Tensor  # (m,), or (0,) if not asked for
+    column_log_sum: Tensor  # (m,), or (0,)
+
+
+def log_sum_exp(a: Tensor, b: Tensor, scale: Tensor, pairs: Pairs, columns: bool = False) -> Reduced:
+    """log sum exp of the negatives among the logits ``scale * a @ b.T``.
+
+    Args:
+        a: (n, D) rows.
+        b: (m, D) columns.
+        scale: () factor of the products.
+        pairs: the positives and what is left out.
+        columns: reduce along columns as well as along rows; of no use to a symmetric problem, where they are the same.
+    """
+    return Reduced(*_LogSumExp.apply(a, b, scale, pairs, columns))
+
+
+def softplus_sum(a: Tensor, b: Tensor, scale: Tensor, bias: Tensor, pairs: Pairs) -> Tensor:
+    """Sum of softplus(x) over negatives and of softplus(-x) over positives, of logits ``x = scale * a @ b.T + bias``.
+
+    Args:
+        a: (n, D) rows.
+        b: (m, D) columns.
+        scale: () factor of the products.
+        bias: () added to every logit.
+        pairs: the positives and what is left out; not symmetric.
+    """
+    return _SoftplusSum.apply(a, b, scale, bias, pairs)
+
+
+class _LogSumExp(torch.autograd.Function):
+    @staticmethod
+    def forward(ctx: Any, a: Tensor, b: Tensor, scale: Tensor, pairs: Pairs, columns: bool) -> tuple[Tensor, ...]:
+        n, m, dtype = len(a), len(b), scale.dtype
+        lowest = torch.finfo(dtype).min
+        count = 0 if pairs.positive is None else min(n, m - pairs.positive)
+        positive = torch.zeros(count, dtype=dtype, device=a.device)
+        row_max = torch.full((n,), lowest, dtype=dtype, device=a.device)
+        column_max = torch.full((m if columns else 0,), lowest, dtype=dtype, device=a.device)
+        row_sum, column_sum = torch.zeros_like(row_max), torch.zeros_like(column_max)
+        product = Product(a, b, scale, dtype)
+        room = _KEEP * (a.numel() + b.numel()) if any(ctx.needs_input_grad) else 0
+        kept: list[Tensor] = []
+        with _no_autocast(a):
+            for r, c in tiles(n, m, pairs.symmetric, a.device):
+                size = (r.stop - r.start, c.stop - c.start)
+                room -= size[0] * size[1]
+                logits = product.logits(r, c, out=row_max.new_empty(size) if room >= 0 else None)
+                if room >= 0:
+                    kept.append(logits)
+                for view, which in pairs.positives(logits, r, c):
+                    positive[which] = view
+                pairs.hide(logits, r, c)
+                scratch = product.buffer("scratch", r, c)
+                _accumulate(row_max[r], row_sum[r], logits, scratch, dim=1)
+                if columns:
+                    _accumulate(column_max[c], column_sum[c], logits, scratch, dim=0)
+                elif pairs.symmetric and r != c:
+                    _accumulate(row_max[c], row_sum[c], logits, scratch, dim=0)
+        ctx.save_for_backward(a, b, scale, row_max, row_sum, column_max, column_sum, *kept)
+        ctx.pairs, ctx.columns = pairs, columns
+        ctx.mark_non_differentiable(row_max, column_max)
+        return positive, row_max, row_sum.log(), column_max, column_sum.log()
+
+    @staticmethod
+    @once_differentiable
+    def backward(ctx: Any, *grads: Tensor) -> tuple[Tensor | None, ...]:
+        a, b, scale, row_max, row_sum, column_max, column_sum, *kept = ctx.saved_tensors
+        pairs: Pairs = ctx.pairs
+        positive_grad, _, row_grad, _, column_grad = grads
+        # A sum is at least exp(0), of its largest term, or it is 0 where a row or column has no negatives.
+        row_weight, column_weight = row_grad / row_sum.clamp(min=1), column_grad / column_sum.clamp(min=1)
+        if pairs.symmetric:
+            column_max, column_weight = row_max, row_weight
+        product = Product(a, b, scale, scale.dtype)
+        gradient = Gradient(a, b, scale, ctx.needs_input_grad, pairs.symmetric, scale.dtype)
+        with _no_autocast(a):
+            for index, (r, c) in enumerate(tiles(len(a), len(b), pairs.symmetric, a.device)):
+                if index < len(kept):
+                    logits = kept[index]
+                else:
+                    logits = product.logits(r, c)
+                    pairs.hide(logits, r, c)
+                slope = torch.sub(logits, row_max[r, None], out=product.buffer("slope", r, c)).exp_()
+                slope.mul_(row_weight[r, None])
+                if ctx.columns or pairs.symmetric:
+                    along = torch.sub(logits, column_max[c], out=product.buffer("scratch", r, c)).exp_()
+                    slope.add_(along.mul_(column_weight[c]))
+                for view, which in pairs.positives(slope, r, c):
+                    view.copy_(positive_grad[which])
+                gradient.add(slope, r, c)
+        return *gradient.finish(), None, None
+
+
+def _accumulate(top: Tensor, total: Tensor, logits: Tensor, scratch: Tensor, dim: int) -> None:
+    """Take a tile's (R, C) logits into a running maximum and a running sum of exp(logit - maximum)."""
+    new_top = torch.maximum(top, logits.amax(dim))
+    torch.sub(logits, new_top.unsqueeze(dim), out=scratch).exp_()
+    total.mul_((top - new_top).exp_()).add_(scratch.sum(dim))
+    top.copy_(new_top)
+
+
+class _SoftplusSum(torch.autograd.Function):
+    """The terms do not depend on each other, so the forward pass can leave the gradient behind."""
+
+    @staticmethod
+    def forward(ctx: Any, a: Tensor, b: Tensor, scale: Tensor, bias: Tensor, pairs: Pairs) -> Tensor:
+        dtype = scale.dtype
+        row_loss = torch.zeros(len(a), dtype=dtype, device=a.device)
+        row_slope = torch.zeros_like(row_loss)
+        product = Product(a, b, scale, dtype)
+        gradient = Gradient(a, b, scale, ctx.needs_input_grad, False, dtype)
+        with _no_autocast(a):
+            for r, c in tiles(len(a), len(b), False, a.device):
+                logits = product.logits(r, c).add_(bias)
+                positives = [(view.clone(), which) for view, which in pairs.positives(logits, r, c)]
+                pairs.hide(logits, r, c)
+                row_loss[r] += F.softplus(logits).sum(1)
+                for x, which in positives:
+                    row_loss[which] += F.softplus(-x)
+                if not any(ctx.needs_input_grad):
+                    continue
+                slope = logits.sigmoid_()
+                for (view, _), (x, _) in zip(pairs.positives(slope, r, c), positives, strict=True):
+                    view.copy_(-torch.sigmoid(-x))
+                row_slope[r] += slope.sum(1)
+                gradient.add(slope, r, c)
+        by_a, by_b, by_scale = gradient.finish()
+        ctx.save_for_backward(by_a, by_b, by_scale, row_slope.sum() if ctx.needs_input_grad[3] else None)
+        return row_loss.sum()
+
+    @staticmethod
+    @once_differentiable
+    def backward(ctx: Any, grad: Tensor) -> tuple[Tensor | None, ...]:
+        return *(None if saved is None else saved * grad for saved in ctx.saved_tensors), None
+
+
+def _no_autocast(x: Tensor) -> torch.autocast:
+    return torch.autocast(x.device.type, enabled=False)
