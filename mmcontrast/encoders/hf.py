@@ -122,7 +122,9 @@ class HFImage(Encoder):
         return {"name": "./image_tower"}
 
 
-def _build(name: str | Path, part: Literal["text", "vision"], pretrained: bool) -> tuple[nn.Module, PreTrainedConfig]:
+def _build(
+    name: str | Path, part: Literal["text", "vision", "whole"], pretrained: bool
+) -> tuple[nn.Module, PreTrainedConfig]:
     """The whole model, or its tower of that name if it has one, in float32."""
     try:
         whole = AutoConfig.from_pretrained(name)
@@ -145,3 +147,20 @@ def _preprocessing(name: str | Path) -> dict[str, Any]:
             f"{name} has no preprocessor_config.json, which says how its pictures are normalised"
         ) from error
     return settings
+
+
+def read_checkpoint(name: str | Path) -> tuple[HFImage, HFText, dict[str, Tensor], dict[str, Tensor]]:
+    """A CLIP or SigLIP checkpoint -> its towers, its heads' weights (none for SigLIP) and its scale (and bias)."""
+    model, config = _build(name, "whole", pretrained=True)
+    if not (hasattr(model, "vision_model") and hasattr(model, "text_model")):
+        raise InputError(f"{name} holds a {config.model_type} model; wanted one of CLIP or SigLIP")
+    image, text = HFImage(name, pretrained=False), HFText(name, pooling="pooler", pretrained=False)
+    image.net.load_state_dict(model.vision_model.state_dict())
+    text.net.load_state_dict(model.text_model.state_dict())
+    projections, scalars = {}, {"log_scale": model.logit_scale.detach()}
+    if hasattr(model, "visual_projection"):
+        projections["image_head.weight"] = model.visual_projection.weight.detach()
+        projections["text_head.weight"] = model.text_projection.weight.detach()
+    if hasattr(model, "logit_bias"):
+        scalars["bias"] = model.logit_bias.detach()
+    return image, text, projections, scalars

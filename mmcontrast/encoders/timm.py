@@ -126,10 +126,7 @@ class TimmEncoder(Encoder):
 
     def drop_patches(self, rate: float) -> None:
         """While training, leave out a random share ``rate`` of each picture's patches (FLIP, 2212.00794)."""
-        if not hasattr(self.net, "patch_drop"):
-            raise InputError("Patches can be dropped from timm's plain vision transformers only (vit_*, eva*, deit*)")
-        rotary = getattr(self.net, "rope", None) is not None
-        self.net.patch_drop = (PatchDropoutWithIndices if rotary else PatchDropout)(rate, self.net.num_prefix_tokens)
+        drop_patches(self.net, rate)
 
     def layer_ids(self) -> dict[str, int]:
         """Name of each parameter -> its depth, as timm groups them."""
@@ -137,6 +134,14 @@ class TimmEncoder(Encoder):
             return super().layer_ids()
         ids = timm.models.group_parameters(self.net, self.net.group_matcher(coarse=False), reverse=True)
         return {f"net.{name}": depth for name, depth in ids.items()}
+
+
+def drop_patches(net: nn.Module, rate: float) -> None:
+    """Give a timm vision transformer a dropout of whole patches, prefix tokens kept, position embeddings along."""
+    if not hasattr(net, "patch_drop"):
+        raise InputError("Patches can be dropped from timm's plain vision transformers only (vit_*, eva*, deit*)")
+    rotary = getattr(net, "rope", None) is not None
+    net.patch_drop = (PatchDropoutWithIndices if rotary else PatchDropout)(rate, net.num_prefix_tokens)
 
 
 def _create(name: str, image_size: int | None, **options: Any) -> nn.Module:

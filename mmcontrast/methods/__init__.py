@@ -1,3 +1,4 @@
 """Every method, one file each, importable by short name (a config says ``class_path: CLIP``)."""
 
 from mmcontrast.methods.base import Method as Method
+from mmcontrast.methods.clip import CLIP as CLIP
