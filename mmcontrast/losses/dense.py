@@ -11,8 +11,10 @@ from typing import Any
 import torch
 from torch import Tensor
 from torch.autograd.function import once_differentiable
+from torch.nn import functional as F
 
-# from mmcontrast.losses.contrastive import info_nce
+from mmcontrast.losses.streaming import log_sum_exp
+from mmcontrast.losses.tiles import Pairs
 
 
 def match_loss(a: Tensor, b: Tensor, is_match: Tensor) -> Tensor:
@@ -75,7 +77,7 @@ class _HingeSum(torch.autograd.Function):
         active = hinge.count_nonzero((1, 2))
         pull = hinge if weight is None else hinge * weight
         loss = torch.linalg.vecdot(pull.flatten(1), hinge.flatten(1))
-        # d/d(a - b) of w (M - |a - b|)^2 is -2 w (M - |a - b|) (a - b) / |a - b|; taken as 0 at a = b, where it has none
+        # d/d(a - b) of w (M - |a - b|)^2 is -2 w (M - |a - b|) (a - b) / |a - b|; taken as 0 at a = b
         slope = (pull * -2).div_(distance.clamp_(min=1e-12))
         ctx.save_for_backward(anchor, flat_b, non_match, slope)
         ctx.mark_non_differentiable(active)
@@ -137,19 +139,38 @@ def triplet_loss(anchor: Tensor, positive: Tensor, negative: Tensor, is_match: T
 
 
 def pixel_info_nce(
-    a: Tensor,
-    b: Tensor,
-    match_b: Tensor,
-    is_match: Tensor,
-    temperature: float = 0.07,
-    radius: float = 0.0,
+    a: Tensor, b: Tensor, match_b: Tensor, is_match: Tensor, temperature: float = 0.07, cell: int = 8
 ) -> Tensor:
-    """InfoNCE over the matches of one pair: each pixel of a finds its own among all matched pixels of b.
+    """InfoNCE within one pair: each matched pixel picks its partner among all matched pixels, both ways.
+
+    The negatives are those of the pair alone, so that no two of them can show one point of the scene; matches that fall
+    into one cell of b are no negatives of each other.
 
     Args:
-        a, b: (B, N, D) descriptors, normalised here.
-        match_b: (B, N, 2) pixels of the matches in b; matches within ``radius`` of each other are no negatives.
+        a, b: (B, N, D) unit descriptors.
+        match_b: (B, N, 2) pixels of the matches in b.
         is_match: (B, N) bool.
+        temperature: divides the similarities.
+        cell: side of a cell in pixels; the encoder's stride is a good choice.
     Returns:
-        (B,) float32, log N at the start.
+        (B,) float32, about log of the number of matches for descriptors that tell nothing.
     """
+    losses = []
+    for row, keep in enumerate(is_match):
+        x, y = match_b[row, keep].div(cell).floor().long().unbind(-1)
+        ids = y * (1 << 20) + x  # (n,), one number per cell
+        one, two = a[row, keep].float(), b[row, keep].float()  # both (n, D)
+        if len(one) < 2:
+            losses.append((one.sum() + two.sum()) * 0)
+            continue
+        pairs = Pairs(positive=0, row_ids=ids, column_ids=ids)
+        found = log_sum_exp(one, two, one.new_tensor(1 / temperature), pairs, columns=True)
+        of_a = -F.logsigmoid(found.positive - found.row_max - found.row_log_sum).mean()
+        of_b = -F.logsigmoid(found.positive - found.column_max - found.column_log_sum).mean()
+        losses.append((of_a + of_b) / 2)
+    return torch.stack(losses)
+
+
+def _mean(value: Tensor, counts: Tensor) -> Tensor:
+    """Mean over the (B, N) entries that count: (B,), 0 where none does."""
+    return torch.where(counts, value, 0).sum(1) / counts.sum(1).clamp(min=1)

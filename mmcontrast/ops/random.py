@@ -12,14 +12,14 @@ _MIX_2 = 0x94D049BB133111EB - (1 << 64)
 
 def _shift(x: Tensor, bits: int) -> Tensor:
     """Logical right shift of int64."""
-    return (x >> bits) & ((1 << (64 - bits)) - 1)
+    return (x >> bits).bitwise_and_((1 << (64 - bits)) - 1)
 
 
 def mix(x: Tensor) -> Tensor:
     """SplitMix64's finaliser: int64 of any shape -> int64, every output bit depends on every input bit."""
-    x = (x ^ _shift(x, 30)) * _MIX_1
-    x = (x ^ _shift(x, 27)) * _MIX_2
-    return x ^ _shift(x, 31)
+    x = _shift(x, 30).bitwise_xor_(x).mul_(_MIX_1)
+    x = _shift(x, 27).bitwise_xor_(x).mul_(_MIX_2)
+    return _shift(x, 31).bitwise_xor_(x)
 
 
 def fold(*parts: int) -> int:
@@ -33,6 +33,21 @@ def fold(*parts: int) -> int:
     return state >> 1
 
 
+def words(key: Tensor, count: int, stream: int = 0) -> Tensor:
+    """Random 64-bit words.
+
+    Args:
+        key: (B,) int64, one per sample.
+        count: words per sample.
+        stream: makes independent draws from the same key (one number per place in the code that draws).
+    Returns:
+        (B, count) int64 on the key's device, equal on every device.
+    """
+    start = mix(key + mix(torch.full_like(key, stream)))  # (B,)
+    step = torch.arange(1, count + 1, device=key.device, dtype=torch.int64) * _GAMMA
+    return mix(start[:, None] + step)
+
+
 def uniform(key: Tensor, count: int, stream: int = 0) -> Tensor:
     """Uniform floats in [0, 1).
 
@@ -43,6 +58,4 @@ def uniform(key: Tensor, count: int, stream: int = 0) -> Tensor:
     Returns:
         (B, count) float32 on the key's device, equal on every device.
     """
-    start = mix(key + mix(torch.full_like(key, stream)))  # (B,)
-    step = torch.arange(1, count + 1, device=key.device, dtype=torch.int64) * _GAMMA
-    return _shift(mix(start[:, None] + step), 40).to(torch.float32) / (1 << 24)
+    return _shift(words(key, count, stream), 40).to(torch.float32) / (1 << 24)
