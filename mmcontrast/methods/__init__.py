@@ -2,3 +2,5 @@
 
 from mmcontrast.methods.base import Method as Method
 from mmcontrast.methods.clip import CLIP as CLIP
+
+__all__ = ["CLIP", "Method"]

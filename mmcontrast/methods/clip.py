@@ -67,7 +67,7 @@ class CLIP(Method):
         mask_repeats: bool = True,
     ) -> None:
         super().__init__()
-        self.encoder, self.text_encoder = image_encoder, text_encoder
+        self.image_encoder, self.text_encoder = image_encoder, text_encoder
         self.tokenizer = text_encoder.tokenizer
         for head, tower in ((image_head, image_encoder), (text_head, text_encoder)):
             if head == "none" and tower.dim != dim:
@@ -89,13 +89,13 @@ class CLIP(Method):
             image_encoder.drop_patches(patch_dropout)
 
     @property
-    def image_encoder(self) -> Encoder:
-        """The image tower, which is also what remains for evaluations: ``encoder``."""
-        return self.encoder
+    def encoder(self) -> Encoder:  # type: ignore[override]
+        """The image tower: what evaluations of pictures alone use."""
+        return self.image_encoder
 
     def embed_image(self, image: Tensor) -> Tensor:
         """(B, 3, H, W) float in [0, 1] -> (B, dim) unit vectors."""
-        return F.normalize(self.image_head(self.encoder(image)).float(), dim=-1)
+        return F.normalize(self.image_head(self.image_encoder(image)).float(), dim=-1)
 
     def embed_text(self, tokens: Tensor) -> Tensor:
         """(B, L) int64 -> (B, dim) unit vectors."""
