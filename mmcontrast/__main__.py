@@ -1,0 +1,7 @@
+"""``python -m mmcontrast``."""
+
+import sys
+
+from mmcontrast.cli import main
+
+sys.exit(main())

@@ -1,0 +1,90 @@
+"""The program ``mmcontrast``.  Imports what a command needs when it runs, so that ``--help`` is instant."""
+
+import argparse
+import importlib
+import sys
+from collections.abc import Callable, Sequence
+
+from mmcontrast import __version__
+from mmcontrast.errors import InputError
+
+FIT_HELP = """\
+A config names a model, the data and the trainer; every constructor argument in it is also a flag:
+
+  mmcontrast fit -c configs/smoke/clip.yaml --model.lr 3e-4 --trainer.max_epochs 20
+  mmcontrast fit -c configs/clip/lite.yaml --resume          go on after an interruption
+  torchrun --nproc-per-node 8 -m mmcontrast fit -c CONFIG    eight GPUs
+
+--help-all lists all of them, --print_config writes the complete config."""
+
+
+def _fit_parser(commands: "argparse._SubParsersAction[argparse.ArgumentParser]", name: str, text: str) -> None:
+    parser = commands.add_parser(
+        name, help=text, description=FIT_HELP, formatter_class=argparse.RawDescriptionHelpFormatter, allow_abbrev=False
+    )
+    parser.add_argument("--run", metavar="DIR", help="run directory (default: runs/ and the config's name)")
+    if name == "fit":
+        parser.add_argument("--resume", action="store_true", help="go on from the run's last complete checkpoint")
+        parser.add_argument("--overwrite", action="store_true", help="start again in a directory that holds a run")
+        parser.add_argument(
+            "--save-every", type=int, default=1000, metavar="N", help="steps between checkpoints within an epoch"
+        )
+    parser.add_argument("--help-all", action="store_true", help="every flag of model, data and trainer")
+    parser.set_defaults(train=name)
+
+
+def _export_parser(commands: "argparse._SubParsersAction[argparse.ArgumentParser]") -> None:
+    parser = commands.add_parser(
+        "export", help="write a model as a folder that loads anywhere: config.yaml, model.safetensors and a card"
+    )
+    parser.add_argument("model", help="run directory, bundled name, or anything else that mmcontrast.load takes")
+    parser.add_argument("folder", help="where to write")
+    parser.add_argument("--half", action="store_true", help="store weights as float16")
+    parser.set_defaults(run=_module_command("mmcontrast.export"))
+
+
+def _module_command(module: str, function: str = "run") -> Callable[[argparse.Namespace], int]:
+    return lambda args: getattr(importlib.import_module(module), function)(args)
+
+
+def build_parser() -> argparse.ArgumentParser:
+    """All commands; none of them imports torch."""
+    parser = argparse.ArgumentParser(
+        prog="mmcontrast", description="Learn representations without labels, then classify, match and track with them."
+    )
+    parser.add_argument("--version", action="version", version=f"mmcontrast {__version__}")
+    commands = parser.add_subparsers(title="commands", metavar="COMMAND", required=True)
+    _fit_parser(commands, "fit", "train a method from a config")
+    _fit_parser(commands, "validate", "validation figures of a run as JSON")
+    for module in ("evals.cli", "predict.cli", "quickstart"):
+        importlib.import_module(f"mmcontrast.{module}").add_parsers(commands)
+    _export_parser(commands)
+    listing = commands.add_parser("list", help="bundled models, methods, encoders, data sets and configs")
+    listing.set_defaults(run=_module_command("mmcontrast.listing"))
+    doctor = commands.add_parser("doctor", help="check this installation")
+    doctor.set_defaults(run=_module_command("mmcontrast.doctor"))
+    return parser
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    """Runs one command.
+
+    Returns:
+        0; 1 when the work failed or some inputs did; 2 when the command line or an input cannot be used.
+    """
+    parser = build_parser()
+    args, rest = parser.parse_known_args(arguments)
+    try:
+        if hasattr(args, "train"):
+            train = importlib.import_module("mmcontrast.train.cli")
+            return int(train.run(args.train, args, ["--help"] if args.help_all else rest))
+        if rest:
+            parser.error(f"unknown arguments: {' '.join(rest)}")
+        return int(args.run(args))
+    except InputError as error:
+        print(f"mmcontrast: {error}", file=sys.stderr)
+        return 2
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,147 @@
+"""The one Lightning class: it optimises any Method."""
+
+from typing import Any
+
+import lightning.pytorch as L
+import torch
+from torch import Tensor
+from torch.optim import Optimizer
+
+from mmcontrast.methods.base import Method
+from mmcontrast.ops.random import fold
+from mmcontrast.train.guard import Guard
+from mmcontrast.train.optim import OptimizerName, build_optimizer, parameter_groups
+from mmcontrast.train.schedule import Shape, cosine_ramp, learning_rate_factor
+
+
+class Learner(L.LightningModule):
+    """Optimises a method.
+
+    Every step draws its randomness (dropout, masks) from (seed, epoch, batch, rank), and learning rate and weight decay
+    are functions of the step, so that a run resumed after any step is the same run.
+
+    Args:
+        method: what to train.
+        optimizer: "adamw", "sgd" or "lars".
+        lr: peak learning rate, for the batch size at hand (no hidden scaling).
+        weight_decay: on matrices and convolutions only.
+        final_weight_decay: where a cosine takes it by the end of the run; None: it stays.
+        betas: AdamW's averaging constants.
+        eps: AdamW's floor of the denominator.
+        momentum: of SGD and LARS.
+        nesterov: of SGD.
+        warmup: linear rise of the learning rate; below 1 a share of the run, else a number of steps.
+        schedule: of the learning rate after the warm-up: "cosine", "linear", "constant" or "step".
+        final_lr: learning rate at the end of a cosine or line, as a share of the peak.
+        milestones: shares of the run at which the "step" schedule drops.
+        gamma: factor of each drop.
+        layer_decay: factor on the learning rate per block from output to input; None: all alike.
+        lr_scale: name of a part of the method -> factor on its learning rate, for instance {image_encoder: 0.1}.
+        max_skipped: optimiser steps with a non-finite loss or gradient to skip before giving up.
+        log_every: optimiser steps between two rows of metrics.
+        seed: of the randomness inside the method.
+    """
+
+    def __init__(
+        self,
+        method: Method,
+        optimizer: OptimizerName = "adamw",
+        lr: float = 1e-3,
+        weight_decay: float = 0.05,
+        final_weight_decay: float | None = None,
+        betas: tuple[float, float] = (0.9, 0.98),
+        eps: float = 1e-8,
+        momentum: float = 0.9,
+        nesterov: bool = False,
+        warmup: float = 0.05,
+        schedule: Shape = "cosine",
+        final_lr: float = 0.0,
+        milestones: tuple[float, ...] = (),
+        gamma: float = 0.1,
+        layer_decay: float | None = None,
+        lr_scale: dict[str, float] | None = None,
+        max_skipped: int = 3,
+        log_every: int = 10,
+        seed: int = 0,
+    ) -> None:
+        super().__init__()
+        self.method, self.optimizer, self.lr = method, optimizer, lr
+        self.weight_decay, self.final_weight_decay = weight_decay, final_weight_decay
+        self.betas, self.eps, self.momentum, self.nesterov = betas, eps, momentum, nesterov
+        self.warmup, self.schedule, self.final_lr = warmup, schedule, final_lr
+        self.milestones, self.gamma = milestones, gamma
+        self.layer_decay, self.lr_scale = layer_decay, lr_scale
+        self.log_every, self.seed = log_every, seed
+        self.guard = Guard(self, max_skipped)
+        self.scalars: dict[str, Tensor | float] = {}
+
+    def configure_optimizers(self) -> Optimizer:
+        """Groups of the method's trainable parameters; the schedules act in ``optimizer_step``."""
+        groups = parameter_groups(self.method, self.lr, self.weight_decay, self.layer_decay, self.lr_scale)
+        scaled = (
+            getattr(self.trainer.precision_plugin, "scaler", None) is not None
+        )  # fp16: clipping needs plain kernels
+        return build_optimizer(
+            self.optimizer, groups, self.lr, self.betas, self.eps, self.momentum, self.nesterov, fused=not scaled
+        )
+
+    def on_train_start(self) -> None:
+        """Learns the length of the run."""
+        self.total_steps = int(self.trainer.estimated_stepping_batches)
+        self.guard.remember()
+
+    def training_step(self, batch: dict[str, Any], batch_idx: int) -> Tensor:
+        """The method's loss; its other scalars are kept for the log."""
+        torch.manual_seed(fold(self.seed, self.current_epoch, batch_idx, self.global_rank))
+        out = self.method(batch)
+        self.guard.watch(out["loss"], batch)
+        self.scalars = {name: value.detach() for name, value in out.items()}
+        return out["loss"]
+
+    def validation_step(self, batch: dict[str, Any], batch_idx: int) -> None:
+        """Logs the method's scalars on the validation set."""
+        torch.manual_seed(fold(self.seed, batch_idx, self.global_rank))
+        size = len(next(v for v in batch.values() if isinstance(v, Tensor)))
+        out = {f"val/{name}": value for name, value in self.method(batch).items()}
+        out["step"] = float(self.global_step)  # Lightning logs under it
+        self.log_dict(out, batch_size=size, sync_dist=True, add_dataloader_idx=False)
+
+    def on_before_optimizer_step(self, optimizer: Optimizer) -> None:
+        """Refuses non-finite losses and gradients."""
+        self.guard.check()
+
+    def optimizer_step(self, epoch: int, batch_idx: int, optimizer: Any, optimizer_closure: Any = None) -> None:
+        """Sets the schedules, steps, then tells the method.  Lightning calls this once per accumulated batch."""
+        step = self.global_step
+        factor = learning_rate_factor(
+            step, self.total_steps, self.warmup, self.schedule, self.final_lr, self.milestones, self.gamma
+        )
+        end = self.weight_decay if self.final_weight_decay is None else self.final_weight_decay
+        decay = cosine_ramp(self.weight_decay, end, step / self.total_steps)
+        for group in optimizer.param_groups:
+            group["lr"] = self.lr * factor * group["lr_scale"]
+            group["weight_decay"] = decay if group["decays"] else 0.0
+        super().optimizer_step(epoch, batch_idx, optimizer, optimizer_closure)
+        if not self.guard.skipped_this_step:
+            self.method.after_step((step + 1) / self.total_steps)
+            self.guard.remember()
+        self._log(step + 1, self.lr * factor)
+
+    def _log(self, step: int, lr: float) -> None:
+        self.scalars["lr"] = lr
+        if self.guard.skipped:
+            self.scalars["skipped"] = float(self.guard.skipped)
+        if step % self.log_every == 0 or step == self.total_steps:
+            values = {f"train/{name}": float(value) for name, value in self.scalars.items()}
+            if unreadable := getattr(getattr(self.trainer, "datamodule", None), "unreadable", None):
+                values["data/corrupt"] = float(unreadable.corrupt)
+            for logger in self.loggers:
+                logger.log_metrics(values, step)
+
+    def on_save_checkpoint(self, checkpoint: dict[str, Any]) -> None:
+        """The count of skipped steps outlives a resume."""
+        checkpoint["skipped_steps"] = self.guard.skipped
+
+    def on_load_checkpoint(self, checkpoint: dict[str, Any]) -> None:
+        """Counterpart of ``on_save_checkpoint``."""
+        self.guard.skipped = checkpoint.get("skipped_steps", 0)

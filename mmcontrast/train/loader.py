@@ -1,0 +1,108 @@
+"""A DataLoader that goes on after any batch of an epoch, and says what happened when a worker dies or hangs."""
+
+import multiprocessing
+import os
+from collections.abc import Callable, Iterator
+from typing import Any
+
+import torch
+from torch.utils.data import DataLoader, Dataset
+
+from mmcontrast.data.sampler import Key, KeyedSampler
+from mmcontrast.train.failure import TrainingError
+
+
+def start_worker(worker: int) -> None:
+    """One thread per worker: the workers themselves are the parallelism."""
+    import cv2
+
+    cv2.setNumThreads(0)
+    torch.set_num_threads(1)
+    os.environ["OMP_NUM_THREADS"] = "1"
+
+
+class Loader(DataLoader[dict[str, Any]]):
+    """Batches of one rank, drawn by a ``KeyedSampler``; its state is the number of samples that all ranks have drawn.
+
+    Args:
+        batch_size: per rank.
+        timeout: seconds to wait for a batch before the run ends with an error; counts only with workers.
+    """
+
+    sampler: KeyedSampler
+    batch_size: int
+
+    def __init__(
+        self,
+        data: "Dataset[dict[str, Any]]",
+        sampler: KeyedSampler,
+        batch_size: int,
+        workers: int,
+        collate: Callable[[list[dict[str, Any]]], dict[str, Any]],
+        drop_last: bool,
+        timeout: float,
+    ) -> None:
+        fork = "fork" in multiprocessing.get_all_start_methods()
+        super().__init__(
+            data,
+            batch_size,
+            sampler=sampler,
+            num_workers=workers,
+            collate_fn=collate,
+            drop_last=drop_last,
+            pin_memory=torch.cuda.is_available(),
+            timeout=timeout if workers else 0,
+            worker_init_fn=start_worker,
+            multiprocessing_context="fork" if workers and fork else None,
+            persistent_workers=workers > 0,
+            generator=torch.Generator(),  # leaves the global one alone
+        )
+        self.drawn = 0  # batches of this epoch
+        self._resume: dict[str, int] = {}
+
+    def __iter__(self) -> Iterator[dict[str, Any]]:  # type: ignore[override]
+        place, self._resume = self._resume, {}
+        same_epoch = place.get("epoch") == self.sampler.epoch
+        self.drawn = place["samples"] // (self.batch_size * self.sampler.world) if same_epoch else 0
+        self.sampler.start = self.drawn * self.batch_size
+        try:
+            for batch in super().__iter__():
+                self.drawn += 1
+                yield batch
+        except RuntimeError as error:
+            raise self._explained(error) from error
+
+    def state_dict(self) -> dict[str, int]:
+        """How many samples of which epoch all ranks together have drawn."""
+        return {"epoch": self.sampler.epoch, "samples": self.drawn * self.batch_size * self.sampler.world}
+
+    def load_state_dict(self, state: dict[str, int]) -> None:
+        """The next iteration goes on there, if it is of the same epoch."""
+        self._resume = dict(state)
+
+    def keys(self, epoch: int) -> dict[int, int]:
+        """Folded key -> index of every sample of an epoch, for error messages."""
+        return {Key(i, epoch, self.sampler.seed).fold(): i for i in range(len(self.sampler.data))}
+
+    def _explained(self, error: RuntimeError) -> Exception:
+        text = str(error)
+        if "timed out" in text:
+            worker = self._awaited_worker()
+            who = f"data worker {worker}" if worker is not None else "a data worker"
+            return TrainingError(
+                f"{who} gave no batch within {self.timeout:.0f} s. Usual causes: a network file system that hangs, one "
+                f"huge or broken file, a deadlock in a library after fork. Try data.workers: 0 to see it in the main "
+                f"process, or a longer data.timeout if the storage is just slow."
+            )
+        if "exited unexpectedly" in text or "is killed by signal" in text:
+            return TrainingError(
+                f"a data worker died ({text.splitlines()[0].strip()}). Usual causes: out of memory (fewer "
+                f"data.workers, smaller pictures), too little /dev/shm in a container (docker --shm-size=8g), a crash "
+                f"in a decoder. data.workers: 0 shows the fault in the main process."
+            )
+        return error
+
+    def _awaited_worker(self) -> int | None:
+        iterator = self._iterator
+        task = getattr(iterator, "_task_info", {}).get(getattr(iterator, "_rcvd_idx", None))
+        return task[0] if task else None

@@ -1,0 +1,152 @@
+"""Parameter groups and optimisers: who decays, who learns slower, and LARS."""
+
+import re
+from collections.abc import Callable, Mapping
+from typing import Any, Literal
+
+import torch
+from torch import Tensor, nn
+from torch.optim import Optimizer
+
+from mmcontrast.encoders.base import Tower
+from mmcontrast.errors import InputError
+
+OptimizerName = Literal["adamw", "sgd", "lars"]
+
+# Tables and tokens that are no matrices of a layer although they have two or more dimensions.
+_NO_DECAY = re.compile(
+    r"pos_?emb|position|cls_token|class_embedding|class_token|mask_token|reg(ister)?_token|relative_position_bias|scale|bias"
+)
+
+
+def decays(name: str, parameter: Tensor) -> bool:
+    """Weight decay is for matrices and convolutions: no norm, bias, scale, position or learned token."""
+    return parameter.ndim >= 2 and not _NO_DECAY.search(name)
+
+
+def layer_scales(module: nn.Module, decay: float) -> dict[str, float]:
+    """Learning-rate factors that fall by ``decay`` per block from each tower's output to its input (BEiT, 2106.08254).
+
+    With depths 0 (stem) to L + 1 (what follows the blocks), depth d gets decay^(L + 1 - d); parameters outside towers,
+    such as heads, get 1.
+    """
+    scales = {name: 1.0 for name, _ in module.named_parameters()}
+    for prefix, tower in module.named_modules():
+        if isinstance(tower, Tower):
+            ids = tower.layer_ids()
+            scales |= {
+                f"{prefix}.{name}".lstrip("."): decay ** (max(ids.values()) - depth) for name, depth in ids.items()
+            }
+    return scales
+
+
+def parameter_groups(
+    module: nn.Module,
+    lr: float,
+    weight_decay: float,
+    layer_decay: float | None = None,
+    lr_scale: Mapping[str, float] | None = None,
+) -> list[dict[str, Any]]:
+    """Optimiser groups of the parameters that require a gradient.
+
+    Args:
+        layer_decay: see ``layer_scales``.
+        lr_scale: prefix of parameter names -> factor on their learning rate; the longest prefix counts.
+    Returns:
+        Groups with ``params``, ``lr``, ``weight_decay`` and, for schedules, ``lr_scale`` and ``decays``.
+    Raises:
+        InputError: nothing to train, or a prefix that no parameter has.
+    """
+    named = {name: p for name, p in module.named_parameters() if p.requires_grad}
+    if not named:
+        raise InputError(
+            f"{type(module).__name__} has no parameter that requires a gradient, so there is nothing to train"
+        )
+    scales = layer_scales(module, layer_decay) if layer_decay else dict.fromkeys(named, 1.0)
+    prefixes = sorted(lr_scale or {}, key=len, reverse=True)
+    for prefix in prefixes:
+        if not any(name.startswith(prefix) for name, _ in module.named_parameters()):
+            parts = ", ".join(name for name, _ in module.named_children())
+            raise InputError(
+                f"lr_scale names {prefix!r}, but no parameter starts so; {type(module).__name__} has {parts}"
+            )
+    groups: dict[tuple[bool, float], dict[str, Any]] = {}
+    for name, parameter in named.items():
+        factors = [lr_scale[prefix] for prefix in prefixes if lr_scale and name.startswith(prefix)]
+        scale = scales[name] * (factors[0] if factors else 1.0)
+        decaying = decays(name, parameter)
+        group = groups.setdefault(
+            (decaying, scale),
+            {
+                "params": [],
+                "lr": lr * scale,
+                "weight_decay": weight_decay if decaying else 0.0,
+                "lr_scale": scale,
+                "decays": decaying,
+            },
+        )
+        group["params"].append(parameter)
+    return list(groups.values())
+
+
+class LARS(Optimizer):
+    """Layer-wise adaptive rate scaling (You, Gitman and Ginsburg 2017, 1708.03888, algorithm 1) over SGD with momentum.
+
+    Groups with ``decays`` false (norms, biases) take plain momentum steps, as in SimCLR.
+
+    Args:
+        trust: the coefficient eta.
+    """
+
+    def __init__(
+        self, groups: Any, lr: float = 0.1, momentum: float = 0.9, weight_decay: float = 0.0, trust: float = 1e-3
+    ) -> None:
+        super().__init__(
+            groups, {"lr": lr, "momentum": momentum, "weight_decay": weight_decay, "trust": trust, "decays": True}
+        )
+
+    @torch.no_grad()
+    def step(self, closure: Callable[[], Any] | None = None) -> Any:
+        """One step; parameters without a gradient stay as they are."""
+        result = None
+        if closure is not None:
+            with torch.enable_grad():
+                result = closure()
+        for group in self.param_groups:
+            parameters = [p for p in group["params"] if p.grad is not None]
+            if not parameters:
+                continue
+            update: Any = [p.grad for p in parameters]
+            if group["decays"]:
+                weight, gradient = torch._foreach_norm(parameters), torch._foreach_norm(update)
+                update = torch._foreach_add(update, parameters, alpha=group["weight_decay"])
+                local = [
+                    torch.where((w > 0) & (g > 0), group["trust"] * w / (g + group["weight_decay"] * w), 1.0)
+                    for w, g in zip(weight, gradient, strict=True)
+                ]
+                update = torch._foreach_mul(update, local)
+            for p in parameters:
+                self.state[p].setdefault("momentum", torch.zeros_like(p))
+            velocity = [self.state[p]["momentum"] for p in parameters]
+            torch._foreach_mul_(velocity, group["momentum"])
+            torch._foreach_add_(velocity, update)
+            torch._foreach_add_(parameters, velocity, alpha=-group["lr"])
+        return result
+
+
+def build_optimizer(
+    name: OptimizerName,
+    groups: list[dict[str, Any]],
+    lr: float,
+    betas: tuple[float, float] = (0.9, 0.98),
+    eps: float = 1e-8,
+    momentum: float = 0.9,
+    nesterov: bool = False,
+    fused: bool = True,
+) -> Optimizer:
+    """AdamW (fused kernels unless told otherwise), SGD with momentum, or LARS."""
+    if name == "adamw":
+        return torch.optim.AdamW(groups, lr=lr, betas=betas, eps=eps, fused=fused)
+    if name == "sgd":
+        return torch.optim.SGD(groups, lr=lr, momentum=momentum, nesterov=nesterov)
+    return LARS(groups, lr=lr, momentum=momentum)
