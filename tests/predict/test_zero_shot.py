@@ -1,0 +1,145 @@
+import math
+import threading
+
+import numpy as np
+import pytest
+import torch
+from PIL import Image
+
+from mmcontrast.errors import InputError
+from mmcontrast.predict.zero_shot import ZeroShotClassifier
+from tests.colour_clip import colour_clip
+
+LABELS = ["red", "green", "blue"]
+
+
+def solid(*rgb, size=(12, 9)):
+    return Image.new("RGB", size, rgb)
+
+
+@pytest.fixture
+def classify():
+    return ZeroShotClassifier(colour_clip(), LABELS, device="cpu", batch_size=2)
+
+
+def test_probabilities_are_the_softmax_of_scaled_cosines(classify):
+    probabilities = classify([solid(255, 0, 0), solid(0, 255, 255)])
+    e = math.exp(10)
+    half = math.exp(10 / math.sqrt(2))
+    expected = torch.tensor([[e, 1, 1], [1, half, half]])
+    expected /= expected.sum(1, keepdim=True)
+    torch.testing.assert_close(probabilities, expected)
+    torch.testing.assert_close(classify.logits(solid(255, 0, 0)), torch.tensor([[10.0, 0, 0]]))
+
+
+def test_every_kind_of_input_gives_the_same_row(classify, tmp_path):
+    image = solid(200, 30, 10)
+    array, file = np.asarray(image), tmp_path / "a.png"
+    image.save(file)
+    tensor = torch.from_numpy(array.copy()).permute(2, 0, 1)
+    one = [image, array, tensor, file, str(file), file.read_bytes(), [image], iter([file]), tmp_path]
+    many = [np.stack([array] * 2), torch.stack([tensor] * 2), [image, file], (p for p in [array, tensor])]
+    expected = classify(image)
+    for given in one:
+        torch.testing.assert_close(classify(given), expected)
+    for given in many:
+        torch.testing.assert_close(classify(given), expected.expand(2, -1))
+    torch.testing.assert_close(classify(tmp_path.iterdir()), expected)
+
+
+@pytest.mark.parametrize("batch_size", [1, 3, 7, 100])
+def test_any_batch_size_keeps_order(batch_size):
+    classify = ZeroShotClassifier(colour_clip(), LABELS, device="cpu", batch_size=batch_size)
+    truth = [i * i % 3 for i in range(7)]
+    pictures = [solid(*(255 * np.eye(3, dtype=int)[c]).tolist()) for c in truth]
+    assert classify(pictures).argmax(1).tolist() == truth
+    assert classify([]).shape == (0, 3)
+
+
+def test_top_gives_names_and_scores_best_first(classify):
+    (best,) = classify.top(solid(200, 100, 0), k=9)
+    assert [guess.label for guess in best] == LABELS
+    assert [guess.score for guess in best] == sorted((guess.score for guess in best), reverse=True)
+    assert sum(guess.score for guess in best) == pytest.approx(1)
+
+
+def test_a_mapping_brings_its_own_prompts():
+    labels = {"warm": ["red"], "cold": ["green", "blue"]}
+    classify = ZeroShotClassifier(colour_clip(), labels, device="cpu")
+    assert classify.labels == ["warm", "cold"]
+    torch.testing.assert_close(classify.vectors, torch.tensor([[1, 0, 0], [0, 0.5**0.5, 0.5**0.5]]))
+
+
+def test_vectors_average_unit_vectors_and_are_normalised_again():
+    classify = ZeroShotClassifier(colour_clip(), ["red"], ["{}", "{} green green green"], device="cpu")
+    second = torch.tensor([1.0, 3.0, 0.0]) / math.sqrt(10)
+    mean = (torch.tensor([1.0, 0.0, 0.0]) + second) / 2
+    torch.testing.assert_close(classify.vectors[0], mean / mean.norm())
+
+
+def test_an_unreadable_picture_is_named(classify, tmp_path):
+    broken = tmp_path / "broken.jpg"
+    broken.write_bytes(b"no picture")
+    with pytest.raises(InputError, match=r"broken\.jpg"):
+        classify([solid(0, 0, 0), broken])
+    with pytest.raises(InputError, match=r"absent\.jpg: no such file"):
+        classify("absent.jpg")
+    with pytest.raises(InputError, match="int is no picture"):
+        classify(3)
+    blocks = list(classify.stream([broken, solid(255, 0, 0), broken, broken]))
+    assert [len(logits) for logits, _ in blocks] == [1, 0]
+    assert [[error is None for error in errors] for _, errors in blocks] == [[False, True], [False, False]]
+
+
+def test_later_pictures_are_decoded_while_the_encoder_works(tmp_path):
+    files = []
+    for i in range(6):
+        files.append(tmp_path / f"{i}.png")
+        solid(255, 0, 0).save(files[-1])
+    model, read, enough = colour_clip(), [], threading.Event()
+
+    def feed():
+        for file in files:
+            read.append(file)
+            if len(read) >= 4:
+                enough.set()
+            yield file
+
+    seen = []
+    model.encoder.register_forward_hook(lambda *_: seen.append((enough.wait(10), len(read))))
+    assert ZeroShotClassifier(model, LABELS, device="cpu", batch_size=2)(feed()).shape == (6, 3)
+    assert seen[0][0]
+    assert seen[0][1] >= 4  # at least one batch beyond the one being encoded
+    assert seen[0][1] <= 6
+
+
+def test_a_stream_is_read_no_further_than_needed():
+    drawn = []
+
+    def endless():
+        while True:
+            drawn.append(1)
+            yield solid(255, 0, 0)
+
+    classify = ZeroShotClassifier(colour_clip(), LABELS, device="cpu", batch_size=2)
+    stream = classify.stream(endless())
+    next(stream)
+    stream.close()
+    assert len(drawn) <= 6
+    assert not [t for t in threading.enumerate() if t.name.startswith("read-ahead") and t.is_alive() and not _ends(t)]
+
+
+def _ends(thread):
+    thread.join(5)
+    return not thread.is_alive()
+
+
+def test_the_model_may_be_a_name(monkeypatch):
+    monkeypatch.setattr("mmcontrast.predict.zero_shot.load", lambda name: {"colour": colour_clip()}[name])
+    assert ZeroShotClassifier("colour", LABELS, device="cpu").top(solid(0, 0, 9), 1)[0][0].label == "blue"
+
+
+def test_an_encoder_without_text_is_refused(monkeypatch):
+    monkeypatch.setattr("mmcontrast.predict.zero_shot.load", lambda name: colour_clip().encoder)
+    with pytest.raises(InputError, match="no text tower"):
+        ZeroShotClassifier("encoder", LABELS)
