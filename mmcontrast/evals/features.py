@@ -1,0 +1,121 @@
+"""Features of a whole data set, extracted once and kept in shards: a broken run goes on where it stopped."""
+
+import os
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import NamedTuple
+
+import torch
+from torch import Tensor, nn
+from tqdm import tqdm
+
+from mmcontrast.data.images import Images
+from mmcontrast.data.pairs import ImageText
+from mmcontrast.data.sampler import Key
+from mmcontrast.data.samples import Samples
+from mmcontrast.predict.cache import cache_directory, content_key, fingerprint, load_array, save_array
+from mmcontrast.predict.images import read_ahead, to_float
+
+SHARD = 4096  # pictures
+UNREADABLE = -torch.inf  # fills the rows of pictures that cannot be read
+
+
+PictureData = Images | ImageText
+
+
+class Features(NamedTuple):
+    """What an encoder says of a data set.
+
+    Attributes:
+        vectors: (N, D) float32 on the CPU.
+        places: (N,) int64, the sample of the data set that each row belongs to.
+        unreadable: names of the samples left out.
+    """
+
+    vectors: Tensor
+    places: Tensor
+    unreadable: list[str]
+
+
+def extract(
+    module: nn.Module,
+    embed: Callable[[Tensor], Tensor],
+    images: PictureData,
+    batch_size: int = 64,
+    cache: Path | bool = True,
+    progress: bool = False,
+) -> Features:
+    """Embeds every picture where ``module`` lies, in evaluation mode, without gradients; the mode is then restored.
+
+    Args:
+        module: what ``embed`` computes with; its content is part of the cache's key.
+        embed: (B, 3, S, S) float in [0, 1] -> (B, D).
+        images: the data set; pictures are decoded in background threads.
+        cache: a folder, True for the user's cache folder, False for none.
+        progress: whether to show a bar on a terminal's stderr.
+    """
+    folder = None
+    if cache is not False:
+        what = f"{getattr(embed, '__qualname__', embed)} {images.pixels.size} {images.pixels.fit}"
+        key = content_key(["features 1", fingerprint(module), what, *_identity(images.samples)])
+        folder = (cache_directory() if cache is True else Path(cache)) / "features" / key
+    shards = []
+    bar = tqdm(total=len(images), unit="picture", disable=None if progress else True, leave=False)
+    with bar, evaluating(module):
+        for start in range(0, len(images), SHARD):
+            places = range(start, min(start + SHARD, len(images)))
+            file = folder and folder / f"{start:09d}.npy"
+            shard = load_array(file) if file else None
+            if shard is None or len(shard) != len(places):
+                shard = _shard(module, embed, images, places, batch_size, bar)
+                if file:
+                    save_array(file, shard)
+            else:
+                bar.update(len(places))
+            shards.append(shard)
+    width = max(shard.shape[1] for shard in shards)
+    vectors = torch.cat([shard.expand(-1, width) for shard in shards])  # (N, D)
+    readable = vectors[:, 0] != UNREADABLE
+    names = [images.name(int(place)) for place in (~readable).nonzero()]
+    return Features(vectors[readable], readable.nonzero()[:, 0], names)
+
+
+@contextmanager
+def evaluating(module: nn.Module) -> Iterator[None]:
+    """Evaluation mode and no gradients; afterwards every part is back in the mode it was in."""
+    modes = [(part, part.training) for part in module.modules()]
+    module.eval()
+    try:
+        with torch.inference_mode():
+            yield
+    finally:
+        for part, training in modes:
+            part.training = training
+
+
+def _shard(
+    module: nn.Module, embed: Callable[[Tensor], Tensor], images: PictureData, places: range, batch_size: int, bar: tqdm
+) -> Tensor:
+    device = next(module.parameters()).device
+    blocks: list[Tensor] = []
+    readable: list[bool] = []
+    for image, errors in read_ahead(lambda place: images.pixels(Key(place)), places, batch_size):
+        if len(image):
+            blocks.append(embed(to_float(image, device)).float())
+        readable += [error is None for error in errors]
+        bar.update(len(errors))
+    vectors = torch.cat(blocks).cpu() if blocks else torch.empty(0, 1)
+    shard = torch.full((len(places), vectors.shape[1]), UNREADABLE)
+    shard[torch.tensor(readable)] = vectors
+    return shard
+
+
+def _identity(samples: Samples) -> Iterator[str]:
+    """Names, sizes and times of what the pictures are read from."""
+    for store in samples.stores:
+        files = [os.path.join(store.path, name) for name in store.names] if os.path.isdir(store.path) else [store.path]
+        for file in files:
+            status = os.stat(file)
+            yield f"{os.path.abspath(file)} {status.st_size} {status.st_mtime_ns}"
+    yield from (key.decode("utf-8", "surrogateescape") for key in samples.keys)
