@@ -1,0 +1,250 @@
+"""Augmentations of whole batches on their device, keyed by sample: uint8 in, float in [0, 1] out.
+
+A sample is augmented alike on any device, in any batch, on any number of ranks and after any resume, because every
+random number is a function of ``batch["key"]``.
+"""
+
+from collections.abc import Sequence
+from typing import Any
+
+import torch.nn.functional as F
+from torch import Tensor, nn
+
+from mmcontrast.data import photometric
+from mmcontrast.data.crops import ATTEMPTS, random_boxes, resample
+from mmcontrast.errors import InputError
+from mmcontrast.ops.random import uniform
+
+_STREAMS = 16  # per view
+
+
+class ToFloat(nn.Module):
+    """No augmentation: ``image`` (B, 3, H, W) uint8 -> float in [0, 1].
+
+    Args:
+        size: if given, pictures of another size are squashed to this side (antialiased bilinear).
+    """
+
+    def __init__(self, size: int | None = None) -> None:
+        super().__init__()
+        self.size = size
+
+    def forward(self, batch: dict[str, Any]) -> dict[str, Any]:
+        """Replaces ``image``."""
+        image = _to_float(batch)
+        if self.size is not None and tuple(image.shape[2:]) != (self.size, self.size):
+            image = F.interpolate(image, (self.size, self.size), mode="bilinear", antialias=True)
+        return {**batch, "image": image}
+
+
+class View(nn.Module):
+    """One random view of each picture: region, mirror, colour jitter, grey, blur, solarise, low resolution.
+
+    Args:
+        size: side S of the view in pixels; the picture's own height if not given.
+        scale: smallest and largest area of the region, as a fraction of the picture.
+        ratio: narrowest and widest region, width / height.
+        flip: probability of mirroring.
+        jitter: strengths of brightness, contrast and saturation (factors from 1 - s to 1 + s, at least 0) and of hue
+            (turns from -s to s, at most 0.5).
+        jitter_probability: probability of any jitter.
+        grey: probability of greyscale.
+        blur: probability of a Gaussian blur.
+        blur_sigma: smallest and largest standard deviation in pixels.
+        blur_kernel: taps, odd; a tenth of the size if not given (SimCLR).
+        solarize: probability of inverting what is brighter than one half.
+        low_resolution: probability of a view that has gone through ``low_side`` pixels.
+        low_side: side of that small picture in pixels.
+    """
+
+    def __init__(
+        self,
+        size: int | None = None,
+        scale: tuple[float, float] = (0.08, 1.0),
+        ratio: tuple[float, float] = (3 / 4, 4 / 3),
+        flip: float = 0.5,
+        jitter: Sequence[float] = (0.0, 0.0, 0.0, 0.0),
+        jitter_probability: float = 0.8,
+        grey: float = 0.0,
+        blur: float = 0.0,
+        blur_sigma: tuple[float, float] = (0.1, 2.0),
+        blur_kernel: int | None = None,
+        solarize: float = 0.0,
+        low_resolution: float = 0.0,
+        low_side: int = 32,
+    ) -> None:
+        super().__init__()
+        probabilities = (flip, jitter_probability, grey, blur, solarize, low_resolution)
+        if not all(0 <= p <= 1 for p in probabilities):
+            raise InputError(f"probabilities of an augmentation are {probabilities}; wanted each in [0, 1]")
+        if not 0 < scale[0] <= scale[1] <= 1 or not 0 < ratio[0] <= ratio[1]:
+            raise InputError(f"scale {scale}, ratio {ratio}: wanted 0 < smallest <= largest, and scale at most 1")
+        if len(jitter) != 4 or min(jitter) < 0 or jitter[3] > 0.5:
+            raise InputError(f"jitter is {tuple(jitter)}; wanted four strengths >= 0, the last (hue) at most 0.5")
+        self.size, self.scale, self.ratio, self.flip = size, scale, ratio, flip
+        self.jitter, self.jitter_probability, self.grey = tuple(jitter), jitter_probability, grey
+        self.blur, self.blur_sigma = blur, blur_sigma
+        self.blur_kernel = blur_kernel
+        self.solarize, self.low_resolution, self.low_side = solarize, low_resolution, low_side
+
+    def forward(self, image: Tensor, key: Tensor, view: int = 0) -> Tensor:
+        """(B, 3, H, W) in [0, 1], (B,) int64 keys, number of the view -> (B, 3, S, S) in [0, 1]."""
+
+        def draw(place: int, count: int = 1) -> Tensor:
+            return uniform(key, count, stream=view * _STREAMS + place)  # (B, count)
+
+        size = self.size or image.shape[2]
+        boxes = random_boxes(draw(0, 2 * ATTEMPTS + 2), *image.shape[2:], self.scale, self.ratio)
+        image = resample(image, boxes, draw(1)[:, 0] < self.flip, size)
+        if any(self.jitter) and self.jitter_probability:
+            active = draw(2)[:, 0] < self.jitter_probability
+            image = photometric.jitter(image, draw(3, 4).argsort(1), self._factors(draw(4, 4)), active)
+        if self.grey:
+            image = photometric.grey(image, draw(5)[:, 0] < self.grey)
+        if self.blur:
+            sigma = self.blur_sigma[0] + (self.blur_sigma[1] - self.blur_sigma[0]) * draw(6)[:, 0]
+            kernel = self.blur_kernel or (size // 10) | 1
+            image = photometric.blur(image, sigma, draw(7)[:, 0] < self.blur, kernel)
+        if self.solarize:
+            image = photometric.solarize(image, draw(8)[:, 0] < self.solarize)
+        if self.low_resolution:
+            image = photometric.low_resolution(image, draw(9)[:, 0] < self.low_resolution, self.low_side)
+        return image
+
+    def _factors(self, uniform: Tensor) -> Tensor:
+        """(B, 4) in [0, 1) -> three factors and the hue's turns."""
+        strength = uniform.new_tensor(self.jitter)
+        center = uniform.new_tensor([1.0, 1.0, 1.0, 0.0])
+        low = center - strength
+        low[:3].clamp_(min=0)
+        return low + (center + strength - low) * uniform
+
+
+class OneView(nn.Module):
+    """One view a picture, for image-text training: ``image`` (B, 3, H, W) uint8 -> (B, 3, S, S) float in [0, 1].
+
+    The default is CLIP's: a region of at least 0.9 of the picture and no mirroring (captions know left from right).
+
+    Args:
+        size: side S of the view in pixels; the picture's own height if not given.
+        scale, flip, jitter, jitter_probability, grey, blur, low_resolution, low_side: as in ``View``.
+    """
+
+    def __init__(
+        self,
+        size: int | None = None,
+        scale: tuple[float, float] = (0.9, 1.0),
+        flip: float = 0.0,
+        jitter: tuple[float, float, float, float] = (0.0, 0.0, 0.0, 0.0),
+        jitter_probability: float = 0.8,
+        grey: float = 0.0,
+        blur: float = 0.0,
+        low_resolution: float = 0.0,
+        low_side: int = 32,
+    ) -> None:
+        super().__init__()
+        self.view = View(
+            size,
+            scale,
+            flip=flip,
+            jitter=jitter,
+            jitter_probability=jitter_probability,
+            grey=grey,
+            blur=blur,
+            low_resolution=low_resolution,
+            low_side=low_side,
+        )
+
+    def forward(self, batch: dict[str, Any]) -> dict[str, Any]:
+        """Replaces ``image``; needs ``key`` (B,) int64."""
+        return {**batch, "image": self.view(_to_float(batch), batch["key"])}
+
+
+class TwoViews(nn.Module):
+    """Two views a picture: ``image`` (B, 3, H, W) uint8 -> ``views``, two (B, 3, S, S) float in [0, 1].
+
+    The defaults are SimCLR's for ImageNet (2002.05709, appendix A); for CIFAR it uses ``strength=0.5, blur=(0, 0)``.
+
+    Args:
+        size: side S of a view in pixels; the picture's own height if not given.
+        scale: smallest and largest area of the region, as a fraction of the picture.
+        flip: probability of mirroring.
+        strength: s, by which the jitter's strengths are multiplied.
+        jitter: strengths of brightness, contrast, saturation and hue at s = 1.
+        jitter_probability: probability of any jitter.
+        grey: probability of greyscale.
+        blur: probability of a Gaussian blur in the first and in the second view.
+        solarize: probability of solarisation in the first and in the second view.
+    """
+
+    def __init__(
+        self,
+        size: int | None = None,
+        scale: tuple[float, float] = (0.08, 1.0),
+        flip: float = 0.5,
+        strength: float = 1.0,
+        jitter: tuple[float, float, float, float] = (0.8, 0.8, 0.8, 0.2),
+        jitter_probability: float = 0.8,
+        grey: float = 0.2,
+        blur: tuple[float, float] = (0.5, 0.5),
+        solarize: tuple[float, float] = (0.0, 0.0),
+    ) -> None:
+        super().__init__()
+        strengths = [strength * value for value in jitter]
+        self.views = nn.ModuleList(
+            View(
+                size,
+                scale,
+                flip=flip,
+                jitter=strengths,
+                jitter_probability=jitter_probability,
+                grey=grey,
+                blur=blur[i],
+                solarize=solarize[i],
+            )
+            for i in range(2)
+        )
+
+    def forward(self, batch: dict[str, Any]) -> dict[str, Any]:
+        """Replaces ``image`` by ``views``; needs ``key`` (B,) int64."""
+        return _views(self.views, batch)
+
+
+class MultiCrop(nn.Module):
+    """DINO's views (2104.14294): two large ones, then several small ones, as the list ``views``.
+
+    Args:
+        size: side of a large view in pixels.
+        small_size: side of a small view in pixels.
+        small_count: number of small views.
+        scale: area of the region of a large view, as a fraction of the picture.
+        small_scale: area of the region of a small view.
+    """
+
+    def __init__(
+        self,
+        size: int = 224,
+        small_size: int = 96,
+        small_count: int = 8,
+        scale: tuple[float, float] = (0.4, 1.0),
+        small_scale: tuple[float, float] = (0.05, 0.4),
+    ) -> None:
+        super().__init__()
+        views = [(size, scale, 1.0, 0.0), (size, scale, 0.1, 0.2)] + [(small_size, small_scale, 0.5, 0.0)] * small_count
+        self.views = nn.ModuleList(
+            View(side, area, flip=0.5, jitter=(0.4, 0.4, 0.2, 0.1), grey=0.2, blur=blur, solarize=solarize)
+            for side, area, blur, solarize in views
+        )
+
+    def forward(self, batch: dict[str, Any]) -> dict[str, Any]:
+        """Replaces ``image`` (B, 3, H, W) uint8 by ``views``; needs ``key`` (B,) int64."""
+        return _views(self.views, batch)
+
+
+def _to_float(batch: dict[str, Any]) -> Tensor:
+    return batch["image"].float().div_(255)
+
+
+def _views(views: nn.ModuleList, batch: dict[str, Any]) -> dict[str, Any]:
+    image, rest = _to_float(batch), {name: value for name, value in batch.items() if name != "image"}
+    return {**rest, "views": [view(image, batch["key"], number) for number, view in enumerate(views)]}

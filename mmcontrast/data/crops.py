@@ -1,0 +1,70 @@
+"""Random regions of a batch of pictures, resampled together: every sample has its own, and none needs a loop."""
+
+import math
+
+import torch
+from torch import Tensor
+
+ATTEMPTS = 10
+
+
+def random_boxes(
+    uniform: Tensor, height: int, width: int, scale: tuple[float, float], ratio: tuple[float, float]
+) -> Tensor:
+    """Regions of random area and shape, distributed as torchvision's ``RandomResizedCrop`` draws them.
+
+    Area is uniform in ``scale``, log(width / height) uniform in log ``ratio``; the first of ten attempts that lies
+    inside is taken, else the largest central region of an allowed shape.
+
+    Args:
+        uniform: (B, 22) in [0, 1).
+        height: of the pictures, in pixels.
+        width: of the pictures, in pixels.
+        scale: smallest and largest area, as a fraction of the picture.
+        ratio: narrowest and widest shape, width / height.
+    Returns:
+        (B, 4) float32 whole numbers: top, left, height, width.
+    """
+    area = height * width * torch.lerp(torch.tensor(scale[0]), torch.tensor(scale[1]), uniform[:, :ATTEMPTS])  # (B, 10)
+    low, high = math.log(ratio[0]), math.log(ratio[1])
+    shape = (low + (high - low) * uniform[:, ATTEMPTS : 2 * ATTEMPTS]).exp()
+    w, h = (area * shape).sqrt().round(), (area / shape).sqrt().round()
+    inside = (w <= width) & (h <= height) & (w > 0) & (h > 0)
+    first = inside.int().argmax(1, keepdim=True)
+    h, w, found = h.gather(1, first), w.gather(1, first), inside.any(1, keepdim=True)  # (B, 1)
+    h_most, w_most = min(height, round(width / ratio[0])), min(width, round(height * ratio[1]))
+    place = uniform[:, 2 * ATTEMPTS :]
+    top = torch.where(found, (place[:, :1] * (height - h + 1)).floor(), (height - h_most) // 2)
+    left = torch.where(found, (place[:, 1:] * (width - w + 1)).floor(), (width - w_most) // 2)
+    return torch.cat([top, left, torch.where(found, h, h_most), torch.where(found, w, w_most)], 1)
+
+
+def resample(image: Tensor, boxes: Tensor, flip: Tensor, size: int) -> Tensor:
+    """Regions -> squares, antialiased bilinear: what torchvision's ``resized_crop`` gives, as two matrix products.
+
+    Args:
+        image: (B, C, H, W) float.
+        boxes: (B, 4) top, left, height, width.
+        flip: (B,) bool, mirrors left and right.
+        size: side S of the result in pixels.
+    Returns:
+        (B, C, S, S).
+    """
+    top, left, height, width = boxes.unbind(1)
+    never = torch.zeros_like(flip)
+    rows = _weights(top, height, never, image.shape[2], size)  # (B, S, H)
+    columns = _weights(left, width, flip, image.shape[3], size)  # (B, S, W)
+    with torch.autocast(image.device.type, enabled=False):
+        return rows[:, None] @ image @ columns[:, None].mT
+
+
+def _weights(start: Tensor, length: Tensor, flip: Tensor, inputs: int, outputs: int) -> Tensor:
+    """(B, outputs, inputs): a triangle around each output's place, as wide as a step where the region shrinks."""
+    step = (length / outputs)[:, None, None]  # (B, 1, 1) input pixels per output pixel
+    place = torch.arange(outputs, device=start.device) + 0.5  # (S,)
+    place = torch.where(flip[:, None], outputs - place, place)[..., None] * step + start[:, None, None]  # (B, S, 1)
+    pixel = torch.arange(inputs, device=start.device) + 0.5  # (H,)
+    weight = (1 - (pixel - place).abs() / step.clamp(min=1)).clamp(min=0)  # (B, S, H)
+    inside = (pixel > start[:, None]) & (pixel < (start + length)[:, None])  # (B, H)
+    weight = weight * inside[:, None]
+    return weight / weight.sum(2, keepdim=True)
