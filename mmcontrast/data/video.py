@@ -1,0 +1,310 @@
+"""One reader for films, whatever they come as: video files, folders of frames, arrays.
+
+Frames are (H, W, 3) uint8 RGB, turned upright.  A video file is opened where it is read, once per process, so readers
+travel through pickles and forks.
+"""
+
+import bisect
+import os
+import re
+from collections.abc import Iterator, Sequence
+from pathlib import Path
+from typing import Any, Literal
+
+import av
+import numpy as np
+
+from mmcontrast.data.decode import EXTENSIONS, ImageError, decode
+from mmcontrast.errors import InputError
+
+Backend = Literal["decord", "pyav"]
+
+
+class VideoError(InputError):
+    """A film that cannot be used; the message names it and says why."""
+
+
+class Video:
+    """A film as numbered frames.
+
+    Attributes:
+        name: what messages call it.
+        times: (T,) seconds of each frame since the first.
+        height, width: of the upright frames, in pixels.
+        problem: what was lost, in words, when the film is damaged; None for a sound one.
+    """
+
+    name: str
+    times: np.ndarray
+    height: int
+    width: int
+    problem: str | None = None
+
+    def __len__(self) -> int:
+        return len(self.times)
+
+    @property
+    def fps(self) -> float:
+        """Mean number of frames per second."""
+        return (len(self) - 1) / self.times[-1] if len(self) > 1 and self.times[-1] > 0 else 25.0
+
+    def __getitem__(self, index: int) -> np.ndarray:
+        """One frame, (H, W, 3) uint8; negative numbers count from the end."""
+        return self.read([index])[0]
+
+    def __iter__(self) -> Iterator[np.ndarray]:
+        """All frames in order, one at a time in memory."""
+        return (self[i] for i in range(len(self)))
+
+    def read(self, indices: Sequence[int]) -> np.ndarray:
+        """Frames by number, in any order and with repeats -> (N, H, W, 3) uint8; each is decoded once."""
+        if outside := [i for i in indices if not -len(self) <= i < len(self)]:
+            raise IndexError(f"{self.name} has {len(self)} frames; asked for {outside}")
+        wanted, places = np.unique([i % len(self) for i in indices], return_inverse=True)
+        return self._decode(wanted.tolist())[places]
+
+    def _decode(self, indices: list[int]) -> np.ndarray:
+        """Sorted distinct frame numbers -> (N, H, W, 3) uint8."""
+        raise NotImplementedError
+
+
+class FrameArray(Video):
+    """Frames that are in memory: (T, H, W, 3) uint8."""
+
+    def __init__(self, frames: np.ndarray, fps: float = 25.0, name: str = "array") -> None:
+        if frames.ndim != 4 or frames.shape[-1] != 3 or frames.dtype != np.uint8:
+            raise VideoError(f"{name}: has shape {frames.shape} and type {frames.dtype}; wanted (T, H, W, 3) uint8")
+        if not frames.size:
+            raise VideoError(f"{name}: holds no pixels, shape {frames.shape}")
+        self.name, self._frames = name, frames
+        self.times = np.arange(len(frames)) / fps
+        self.height, self.width = frames.shape[1:3]
+
+    def _decode(self, indices: list[int]) -> np.ndarray:
+        return self._frames[indices]
+
+
+class FrameFolder(Video):
+    """A folder of pictures of one size, in the order of the numbers in their names."""
+
+    def __init__(self, folder: str | Path, fps: float = 25.0) -> None:
+        self.name = str(folder)
+        self.paths = sorted((p for p in Path(folder).iterdir() if p.suffix.lower()[1:] in EXTENSIONS), key=_natural)
+        if not self.paths:
+            raise VideoError(f"{folder}: holds no pictures; wanted frames such as 00000.jpg, 00001.jpg")
+        self.times = np.arange(len(self.paths)) / fps
+        self.height, self.width = _picture(self.paths[0]).shape[:2]
+
+    def _decode(self, indices: list[int]) -> np.ndarray:
+        frames = [_picture(self.paths[i]) for i in indices]
+        for i, frame in zip(indices, frames, strict=True):
+            if frame.shape[:2] != (self.height, self.width):
+                raise VideoError(
+                    f"{self.paths[i]}: is {frame.shape[1]}x{frame.shape[0]}, but the first frame of the film is "
+                    f"{self.width}x{self.height}"
+                )
+        return np.stack(frames)
+
+
+class VideoFile(Video):
+    """A video file, through decord where it is installed and sound on this file, else through PyAV.
+
+    The file's packets are listed once (no decoding), which gives the number of frames and their time stamps also where
+    the header is wrong, the frame rate varies or the end is missing.
+
+    Args:
+        path: the file.
+        backend: "decord" or "pyav" to insist on one for random access; both give the same frames.
+        threads: decoding threads.
+    Raises:
+        VideoError: no such file, empty, not a video, without a video stream, or without one frame that decodes.
+    """
+
+    def __init__(self, path: str | Path, backend: Backend | None = None, threads: int = 1) -> None:
+        if backend not in (None, "decord", "pyav"):
+            raise InputError(f"backend is {backend!r}; wanted 'decord', 'pyav' or None for the better one")
+        self.name, self.path, self.backend, self.threads = str(path), Path(path), backend, threads
+        if not self.path.is_file():
+            raise VideoError(f"{path}: no such file")
+        if not self.path.stat().st_size:
+            raise VideoError(f"{path}: is empty (0 bytes)")
+        self._handles: dict[int, Any] = {}  # process id -> decord reader or PyAV container; a fork must not inherit one
+        with self._open() as container:
+            stream = _video_stream(container, self.name)
+            self._stamps, self._keys = _stamps(container, stream)
+            declared = stream.frames
+        if not self._stamps:
+            raise VideoError(f"{path}: holds no complete frame" + (f" of {declared}" if declared else ""))
+        with self._open() as container:
+            first = next(self._frames(container), None)
+            base = container.streams.video[0].time_base
+        if first is None:
+            raise VideoError(f"{path}: none of its {len(self._stamps)} frames can be decoded")
+        self.height, self.width = first[1].shape[:2]
+        self.times = (np.array(self._stamps) - self._stamps[0]) * float(base or 1)
+        if declared - len(self) > 1:  # some writers count one frame too many
+            self.problem = f"{path}: ends early; {len(self)} of {declared} frames are there"
+
+    def __getstate__(self) -> dict[str, Any]:
+        return {**self.__dict__, "_handles": {}}
+
+    def __iter__(self) -> Iterator[np.ndarray]:
+        """All frames in order; where one cannot be decoded the one before stands in, and ``problem`` tells how many."""
+        done, last, lost = 0, None, 0
+        with self._open() as container:
+            for index, frame in self._frames(container):
+                missing = index - done
+                if missing > 0:
+                    lost += missing
+                    yield from [frame if last is None else last] * missing
+                yield frame
+                done, last = index + 1, frame
+        lost += len(self) - done
+        if lost:
+            self.problem = f"{self.name}: {lost} of {len(self)} frames cannot be decoded"
+
+    def _open(self) -> Any:
+        try:
+            container = av.open(str(self.path))
+        except av.FFmpegError as error:
+            raise VideoError(
+                f"{self.name}: cannot be opened as a video ({error.strerror}); it may be cut off"
+            ) from None
+        for stream in container.streams.video:
+            stream.codec_context.thread_count = self.threads
+        return container
+
+    def _frames(self, container: Any, start: int | None = None) -> Iterator[tuple[int, np.ndarray]]:
+        """(number, frame) as far as the file decodes, passing over broken packets.
+
+        Without ``start`` the container is a fresh one; with it, the container is sent to the key frame before.
+        """
+        stream = _video_stream(container, self.name)
+        if start is not None:
+            container.seek(self._stamps[start], stream=stream, backward=True)
+        done = None
+        for frame in _decoded(container, stream):
+            index = bisect.bisect_left(self._stamps, frame.pts if frame.pts is not None else frame.dts)
+            if done is None and start and index > start:  # the container seeks inexactly: decode from the beginning
+                with self._open() as fresh:
+                    yield from (pair for pair in self._frames(fresh) if pair[0] >= start)
+                return
+            if (done is None or index > done) and index < len(self._stamps):
+                done = index
+                if start is None or index >= start:
+                    yield index, np.rot90(frame.to_ndarray(format="rgb24"), round(frame.rotation / 90))
+
+    def _decode(self, indices: list[int]) -> np.ndarray:
+        handle = self._handles.get(os.getpid())
+        if handle is None:
+            handle = self._handles[os.getpid()] = self._decord() or self._open()
+        if hasattr(handle, "get_batch"):
+            batch = handle.get_batch(indices)
+            return batch.asnumpy() if hasattr(batch, "asnumpy") else np.asarray(batch)  # the user's bridge may be torch
+        return self._seek_and_decode(handle, indices)
+
+    def _decord(self) -> Any:
+        """decord's reader, or None where it is missing or does not count this file's frames as we do."""
+        if self.backend == "pyav" or (self.backend is None and self.problem):
+            return None
+        try:
+            import decord
+
+            reader = decord.VideoReader(str(self.path), num_threads=self.threads)
+            sound = len(reader) == len(self) and reader[0].shape[:2] == (self.height, self.width)
+        except Exception as error:  # decord raises its own error type, and any other on damaged files
+            if self.backend == "decord":
+                raise VideoError(f"{self.name}: decord cannot read it ({type(error).__name__}); use 'pyav'") from error
+            return None
+        if not sound and self.backend == "decord":
+            raise VideoError(f"{self.name}: decord counts {len(reader)} frames, the file has {len(self)}; use 'pyav'")
+        return reader if sound else None
+
+    def _seek_and_decode(self, container: Any, indices: list[int]) -> np.ndarray:
+        """As ``_decode``; for a frame that cannot be decoded stands the next one that can, at the end the last."""
+        frames: list[np.ndarray] = []
+        while len(frames) < len(indices):
+            before = len(frames)
+            for index, frame in self._frames(container, indices[before]):
+                while len(frames) < len(indices) and indices[len(frames)] <= index:
+                    frames.append(frame)
+                if len(frames) == len(indices) or self._seeking_saves(index, indices[len(frames)]):
+                    break
+            else:
+                if len(frames) == before == 0:
+                    raise VideoError(f"{self.name}: frame {indices[0]} cannot be decoded")
+                frames += [frames[-1]] * (len(indices) - len(frames))
+        return np.stack(frames)
+
+    def _seeking_saves(self, here: int, there: int) -> bool:
+        """Whether a key frame lies between two frames, so that jumping to it saves decoding."""
+        return bisect.bisect_right(self._keys, self._stamps[there]) > bisect.bisect_right(
+            self._keys, self._stamps[here]
+        )
+
+
+def open_video(source: str | Path | np.ndarray | Video, backend: Backend | None = None) -> Video:
+    """A path of a video file, a folder of frames, or a (T, H, W, 3) uint8 array -> a film.
+
+    Raises:
+        VideoError: see the classes' own; the message names the file and the reason.
+    """
+    if isinstance(source, Video):
+        return source
+    if isinstance(source, np.ndarray):
+        return FrameArray(source)
+    return FrameFolder(source) if Path(source).is_dir() else VideoFile(source, backend)
+
+
+def _natural(path: Path) -> list[tuple[int, str]]:
+    """frame_2 before frame_10."""
+    return [(int(piece), "") if piece.isdigit() else (0, piece) for piece in re.split(r"(\d+)", path.stem)]
+
+
+def _picture(path: Path) -> np.ndarray:
+    try:
+        return decode(path)
+    except ImageError as error:
+        raise VideoError(str(error)) from error
+
+
+def _video_stream(container: Any, name: str) -> Any:
+    streams = [s for s in container.streams.video if not s.disposition & av.stream.Disposition.attached_pic]
+    if not streams:
+        kinds = ", ".join(sorted({s.type for s in container.streams})) or "nothing"
+        raise VideoError(f"{name}: has no video stream, only {kinds}")
+    return streams[0]
+
+
+def _stamps(container: Any, stream: Any) -> tuple[list[int], list[int]]:
+    """Presentation time stamps of all complete packets and of the key frames among them, each ascending."""
+    stamps, keys = set(), set()
+    try:
+        for packet in container.demux(stream):
+            stamp = packet.pts if packet.pts is not None else packet.dts
+            if packet.is_corrupt:
+                break
+            if packet.size and not packet.is_discard and stamp is not None:
+                stamps.add(stamp)
+                if packet.is_keyframe:
+                    keys.add(stamp)
+    except av.FFmpegError:  # the rest of the file is unreadable
+        pass
+    return sorted(stamps), sorted(keys)
+
+
+def _decoded(container: Any, stream: Any) -> Iterator[Any]:
+    """Frames in the order of presentation, passing over packets that do not decode."""
+    try:
+        for packet in container.demux(stream):
+            try:
+                yield from packet.decode()
+            except av.FFmpegError:
+                if packet.is_corrupt:
+                    break
+    except av.FFmpegError:
+        pass
+    try:
+        yield from stream.codec_context.decode(None)  # what the decoder still holds
+    except (av.FFmpegError, EOFError):
+        return
