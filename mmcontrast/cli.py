@@ -34,13 +34,27 @@ def _fit_parser(commands: "argparse._SubParsersAction[argparse.ArgumentParser]",
 
 
 def _export_parser(commands: "argparse._SubParsersAction[argparse.ArgumentParser]") -> None:
-    parser = commands.add_parser(
-        "export", help="write a model as a folder that loads anywhere: config.yaml, model.safetensors and a card"
-    )
-    parser.add_argument("model", help="run directory, bundled name, or anything else that mmcontrast.load takes")
-    parser.add_argument("folder", help="where to write")
-    parser.add_argument("--half", action="store_true", help="store weights as float16")
-    parser.set_defaults(run=_module_command("mmcontrast.export"))
+    parser = commands.add_parser("export", help="write a model as a folder that loads anywhere, or as ONNX")
+    parser.add_argument("model", help="a run directory, a bundled name, or what else mmcontrast.load takes")
+    parser.add_argument("out", help="folder to write to; with --hub, the repository USER/NAME")
+    parser.add_argument("--dtype", choices=("float16", "float32"), default="float16", help="of the stored weights")
+    form = parser.add_mutually_exclusive_group()
+    form.add_argument("--onnx", action="store_true", help="write image.onnx and text.onnx instead")
+    form.add_argument("--hub", action="store_true", help="upload to the Hugging Face hub instead")
+    parser.set_defaults(run=_export)
+
+
+def _export(args: argparse.Namespace) -> int:
+    from mmcontrast import export
+
+    if args.onnx:
+        written = list(map(str, export.export_onnx(args.model, args.out)))
+    elif args.hub:
+        written = [export.push_to_hub(args.model, args.out, dtype=args.dtype)]
+    else:
+        written = sorted(map(str, export.export(args.model, args.out, args.dtype).iterdir()))
+    print(*written, sep="\n")
+    return 0
 
 
 def _module_command(module: str, function: str = "run") -> Callable[[argparse.Namespace], int]:

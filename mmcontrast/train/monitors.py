@@ -5,12 +5,16 @@ from typing import TYPE_CHECKING
 import lightning.pytorch as L
 import torch
 
+from mmcontrast.errors import InputError
+from mmcontrast.evals.retrieval import retrieval
+from mmcontrast.evals.zero_shot import zero_shot
 from mmcontrast.methods.base import Method
+from mmcontrast.methods.clip import CLIP
 
 if TYPE_CHECKING:
     from mmcontrast.train.learner import Learner
 
-__all__ = ["Monitor"]
+__all__ = ["Monitor", "RetrievalMonitor", "ZeroShotMonitor"]
 
 
 class Monitor(L.Callback):
@@ -36,13 +40,68 @@ class Monitor(L.Callback):
         if epoch % self.every and not last:
             return
         if trainer.is_global_zero:
-            pl_module.method.eval()
+            method = pl_module.method.eval()
             with torch.no_grad():
-                figures = {f"val/{name}": float(value) for name, value in self.figures(pl_module.method).items()}
-            pl_module.method.train()
+                figures = {f"val/{name}": float(value) for name, value in self.figures(method).items()}
+            method.train()
             for logger in trainer.loggers:
                 logger.log_metrics(figures, trainer.global_step)
-            pl_module.print(
-                "  ".join([f"epoch {epoch}", *(f"{name[4:]} {value:.4g}" for name, value in figures.items())])
-            )
+            pl_module.print("  ".join([f"epoch {epoch}", *(f"{n[4:]} {v:.4g}" for n, v in figures.items())]))
         trainer.strategy.barrier()
+
+
+def _image_text(method: Method) -> CLIP:
+    if not isinstance(method, CLIP):
+        raise InputError(f"this monitor is for image-text methods; {type(method).__name__} is none")
+    return method
+
+
+class ZeroShotMonitor(Monitor):
+    """Zero-shot accuracy ``top1`` and ``top5`` of an image-text method; see ``mmcontrast eval zero-shot``.
+
+    Args:
+        data: labelled pictures: a folder of class folders, or shards with KEY.cls.
+        classnames: names in label order, or a file with one a line; None: those of the data.
+        templates: "simple", "openai80", a file, or sentences with ``{}``.
+        name: what the figures are called, for instance "cifar10/top1".
+        every: epochs between evaluations.
+        batch_size: pictures encoded at once.
+    """
+
+    def __init__(
+        self,
+        data: str,
+        classnames: str | list[str] | None = None,
+        templates: str | list[str] = "simple",
+        name: str = "zero_shot",
+        every: int = 1,
+        batch_size: int = 64,
+    ) -> None:
+        super().__init__(every)
+        self.data, self.classnames, self.templates = data, classnames, templates
+        self.name, self.batch_size = name, batch_size
+
+    def figures(self, method: Method) -> dict[str, float]:
+        """top1 and top5."""
+        found = zero_shot(_image_text(method), self.data, self.classnames, self.templates, self.batch_size)
+        return {f"{self.name}/{k}": found[k] for k in ("top1", "top5")}
+
+
+class RetrievalMonitor(Monitor):
+    """Recall between pictures and captions, both ways; see ``mmcontrast eval retrieval``.
+
+    Args:
+        data: pictures with captions: shards, a folder or a caption file.
+        name: what the figures are called, for instance "flickr8k/i2t_r1".
+        every: epochs between evaluations.
+        batch_size: pictures encoded at once.
+    """
+
+    def __init__(self, data: str, name: str = "retrieval", every: int = 1, batch_size: int = 64) -> None:
+        super().__init__(every)
+        self.data, self.name, self.batch_size = data, name, batch_size
+
+    def figures(self, method: Method) -> dict[str, float]:
+        """i2t_r1 to t2i_r10."""
+        found = retrieval(_image_text(method), self.data, self.batch_size)
+        return {f"{self.name}/{k}": v for k, v in found.items() if k[:3] in ("i2t", "t2i")}
