@@ -157,7 +157,7 @@ def _pairs(first: int, ids: Tensor | None, count: int) -> Pairs:
 def _check_pair(name_a: str, a: Tensor, name_b: str, b: Tensor) -> None:
     if a.ndim != 2 or a.shape != b.shape or len(a) == 0:
         raise InputError(
-            f"{name_a} is {tuple(a.shape)} and {name_b} is {tuple(b.shape)}; want both (B, D), B at least 1, paired row by row"
+            f"{name_a} is {tuple(a.shape)} and {name_b} is {tuple(b.shape)}; want both (B, D), paired row by row"
         )
 
 

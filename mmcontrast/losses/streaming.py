@@ -1,7 +1,7 @@
 """Reductions over all pairs of two sets of vectors, tile by tile: memory O(N x D), never O(N x N).
 
-A tile of the logits ``scale * a @ b.T`` is multiplied, reduced and dropped; the backward pass multiplies it again. As many
-tiles as `_KEEP` allows are kept instead, so a small problem is a dense one and multiplies nothing twice.
+A tile of the logits ``scale * a @ b.T`` is multiplied, reduced and dropped; the backward pass multiplies it again.  As
+many tiles as `_KEEP` allows are kept instead, so a small problem is a dense one and multiplies nothing twice.
 
 The positives stay out of the sums.  A softmax loss is then ``softplus(log-sum-exp of the negatives - positive)``, whose
 slope at the positive is a sum of probabilities, not a difference ``p - 1`` that cancels when the softmax saturates.

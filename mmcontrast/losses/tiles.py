@@ -109,25 +109,25 @@ class Gradient:
         self, a: Tensor, b: Tensor, scale: Tensor, needs: Sequence[bool], symmetric: bool, dtype: torch.dtype
     ) -> None:
         self.a, self.b, self.scale, self.needs, self.symmetric = a, b, scale, needs, symmetric
-        self.by_a = torch.zeros(a.shape, dtype=dtype, device=a.device) if needs[0] or needs[2] else None
-        self.by_b = torch.zeros(b.shape, dtype=dtype, device=b.device) if needs[1] and not symmetric else None
+        self.by_a = a.new_empty(a.shape, dtype=dtype) if needs[0] or needs[2] else None
+        self.by_b = b.new_empty(b.shape, dtype=dtype) if needs[1] and not symmetric else None
 
     def add(self, slope: Tensor, rows: slice, columns: slice) -> None:
-        """Add a tile's (R, C) slope."""
+        """Add a tile's (R, C) slope; tiles come in the order of `tiles`."""
         slope = slope.to(self.a.dtype)
         if self.by_a is not None:
-            _add_product(self.by_a[rows], slope, self.b[columns])
+            _add_product(self.by_a[rows], slope, self.b[columns], first=columns.start == 0)
             if self.symmetric and rows != columns:
-                _add_product(self.by_a[columns], slope.t(), self.a[rows])
+                _add_product(self.by_a[columns], slope.t(), self.a[rows], first=rows.start == 0)
         if self.by_b is not None:
-            _add_product(self.by_b[columns], slope.t(), self.a[rows])
+            _add_product(self.by_b[columns], slope.t(), self.a[rows], first=rows.start == 0)
 
     def finish(self) -> tuple[Tensor | None, Tensor | None, Tensor | None]:
         """Gradients of a, b and scale."""
         by_scale = None
         if self.by_a is not None and self.needs[2]:
             edge = _EDGE.get(self.a.device.type, _EDGE["cuda"])
-            parts = [(g * x).sum() for g, x in zip(self.by_a.split(edge), self.a.split(edge), strict=True)]
+            parts = [_dot(g, x) for g, x in zip(self.by_a.split(edge), self.a.split(edge), strict=True)]
             by_scale = torch.stack(parts).sum() * (0.5 if self.symmetric else 1.0)
         by_a = self.by_a.mul_(self.scale) if self.by_a is not None and self.needs[0] else None
         by_b = self.by_b.mul_(self.scale) if self.by_b is not None else None
@@ -135,13 +135,20 @@ class Gradient:
 
 
 def _multiply(x: Tensor, y: Tensor, out: Tensor) -> Tensor:
-    """``x @ y`` into out, at out's precision."""
-    return torch.mm(x, y, out=out) if x.dtype == out.dtype else out.copy_(torch.mm(x, y, out_dtype=out.dtype))
+    """``x @ y`` into out, summed at out's precision."""
+    return torch.mm(x, y, out=out) if x.dtype == out.dtype else torch.mm(x, y, out.dtype, out=out)
 
 
-def _add_product(total: Tensor, x: Tensor, y: Tensor) -> None:
-    """``total += x @ y``, at total's precision."""
+def _add_product(total: Tensor, x: Tensor, y: Tensor, first: bool) -> None:
+    """``total += x @ y``, or ``=`` at first, summed at total's precision."""
     if x.dtype == total.dtype:
-        total.addmm_(x, y)
+        total.addmm_(x, y, beta=0 if first else 1)
+    elif first:
+        _multiply(x, y, total)
     else:
-        total.add_(torch.mm(x, y, out_dtype=total.dtype))
+        total.add_(torch.mm(x, y, total.dtype))
+
+
+def _dot(x: Tensor, y: Tensor) -> Tensor:
+    """() sum of the products of two (R, D) matrices, at the precision of x."""
+    return torch.dot(x.reshape(-1), y.to(x.dtype).reshape(-1))

@@ -1,5 +1,6 @@
 """Collectives that stay correct on one process, so callers never branch on world size."""
 
+from collections.abc import Callable
 from typing import Any
 
 import torch
@@ -36,17 +37,21 @@ def _all_reduce(x: Tensor, op: Any) -> Tensor:
     return out
 
 
+def _collective(name: str, name_before_2_14: str) -> Callable[[Tensor, Tensor], Any]:
+    return getattr(dist, name, None) or getattr(dist, name_before_2_14)
+
+
 class _AllGather(torch.autograd.Function):
     @staticmethod
     def forward(ctx: Any, x: Tensor) -> Tensor:
         out = x.new_empty((world()[1] * len(x), *x.shape[1:]))
-        dist.all_gather_into_tensor(out, x.contiguous())
+        _collective("all_gather_single", "all_gather_into_tensor")(out, x.contiguous())
         return out
 
     @staticmethod
     def backward(ctx: Any, grad: Tensor) -> Tensor:
         out = grad.new_empty((len(grad) // world()[1], *grad.shape[1:]))
-        dist.reduce_scatter_tensor(out, grad.contiguous())
+        _collective("reduce_scatter_single", "reduce_scatter_tensor")(out, grad.contiguous())
         return out
 
 
