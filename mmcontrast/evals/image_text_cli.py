@@ -71,15 +71,18 @@ def _add_common(parser: argparse.ArgumentParser, data: str) -> None:
 
 
 def _load(args: argparse.Namespace) -> "CLIP":
-    import torch
-
     from mmcontrast.load import load
     from mmcontrast.methods.clip import CLIP
+    from mmcontrast.predict.device import choose_device
+
+    if args.batch_size < 1:
+        raise InputError(f"--batch-size {args.batch_size}: give 1 or more")
+    device = choose_device(args.device)
 
     model = load(args.model)
     if not isinstance(model, CLIP):
         raise InputError(f"model {args.model} has no text tower; give a CLIP, such as clip-lite")
-    return model.to(args.device or ("cuda" if torch.cuda.is_available() else "cpu"))
+    return model.to(device)
 
 
 def _report(args: argparse.Namespace, result: dict[str, Any], out: Path | None) -> int:

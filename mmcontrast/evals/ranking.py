@@ -25,7 +25,7 @@ def hit_probability(better: Tensor, tied: Tensor, positives: Tensor, k: int) -> 
     missed = torch.ones(better.shape, dtype=torch.float64, device=better.device)
     for place in range(k):
         open_ = place < k - better  # (N,)
-        still_wrong = (tied - place).clamp(min=0) / (tied + positives - place).clamp(min=1)
+        still_wrong = (tied - place).clamp(min=0).double() / (tied + positives - place).clamp(min=1)
         missed = torch.where(open_, missed * still_wrong, missed)
     return 1 - missed
 

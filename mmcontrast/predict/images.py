@@ -83,8 +83,6 @@ def read_ahead(read: Callable[[T], Tensor], items: Iterable[T], batch_size: int,
     Args:
         read: makes a picture, (3, S, S) uint8, of an item; an ``InputError`` it raises becomes an entry of ``errors``.
     """
-    if batch_size < 1:
-        raise InputError(f"batch size {batch_size} must be at least 1")
     source, pending = iter(items), deque[Future[Tensor]]()
     threads = ThreadPoolExecutor(min(8, os.cpu_count() or 1), thread_name_prefix="read-ahead")
     submit = lambda count: pending.extend(threads.submit(read, item) for item in islice(source, count))

@@ -45,7 +45,8 @@ class PromptSet:
                 raise InputError(f"label {label!r} is given twice, as label {earlier} and label {place}")
             if self.prompts is not None:
                 own = self.prompts[label]
-                if isinstance(own, str) or not own or not all(isinstance(p, str) and p.strip() for p in own):
+                listed = isinstance(own, Sequence) and not isinstance(own, str)
+                if not listed or not own or not all(isinstance(p, str) and p.strip() for p in own):
                     raise InputError(f"label {label!r} needs a list of one or more non-empty prompts, got {own!r}")
 
     def __iter__(self) -> Iterator[tuple[int, str]]:

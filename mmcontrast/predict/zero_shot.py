@@ -14,6 +14,7 @@ from torch import Tensor
 from mmcontrast.errors import InputError
 from mmcontrast.load import load
 from mmcontrast.methods.clip import CLIP
+from mmcontrast.predict.device import choose_device
 from mmcontrast.predict.images import Pictures, batches, to_float
 from mmcontrast.predict.prompts import Labels, PromptSet, Templates, embed_prompts
 
@@ -61,10 +62,12 @@ class ZeroShotClassifier:
         cache: bool | Path = True,
     ) -> None:
         prompts = PromptSet(labels, templates)
+        if batch_size < 1:
+            raise InputError(f"batch size {batch_size}: give 1 or more")
+        self.device = choose_device(device)
         loaded = load(model) if isinstance(model, str | Path) else model
         if not isinstance(loaded, CLIP):
             raise InputError(f"{type(loaded).__name__} has no text tower; zero-shot needs a CLIP, such as 'clip-lite'")
-        self.device = torch.device(device or ("cuda" if torch.cuda.is_available() else "cpu"))
         self.model = loaded.to(self.device).eval()
         self.labels, self.batch_size = prompts.labels, batch_size
         self.vectors = embed_prompts(self.model, prompts, self.device, cache)
