@@ -8,6 +8,7 @@ import torch
 from torch import Tensor, nn
 
 from mmcontrast.configurable import Configurable
+from mmcontrast.errors import InputError
 
 
 class Tower(Configurable, nn.Module):
@@ -35,7 +36,7 @@ class Tower(Configurable, nn.Module):
 
     def drop_patches(self, rate: float) -> None:
         """While training, leave out a random share ``rate`` of each picture's patches (FLIP, 2212.00794)."""
-        raise NotImplementedError(f"{type(self).__name__} has no patches to drop")
+        raise InputError(f"{type(self).__name__} has no patches to drop; patch dropout is for vision transformers")
 
     def save_files(self, folder: Path) -> dict[str, Any]:
         """Write what the constructor reads besides weights (a tokenizer) under ``folder``.

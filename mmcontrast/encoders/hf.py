@@ -6,7 +6,7 @@ from typing import Any, Literal
 import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
-from transformers import AutoConfig, AutoModel, AutoTokenizer, PreTrainedConfig
+from transformers import AutoConfig, AutoModel, AutoTokenizer, PreTrainedConfig, SiglipTextModel
 from transformers.image_processing_utils import ImageProcessingMixin
 from transformers.image_utils import PILImageResampling
 
@@ -130,10 +130,13 @@ def _build(
         whole = AutoConfig.from_pretrained(name)
         config = getattr(whole, f"{part}_config", whole)
         if not pretrained:
+            if config.model_type == "siglip_text_model":  # AutoModel does not know it
+                return SiglipTextModel(config).float(), config
             return AutoModel.from_config(config, dtype=torch.float32), config
         net, info = AutoModel.from_pretrained(name, dtype=torch.float32, output_loading_info=True)
     except (OSError, ValueError) as error:
-        raise InputError(f"{name} is no model of transformers, or is not on this machine: {error}") from error
+        reason = str(error).splitlines()[0]
+        raise InputError(f"{name} is no model of transformers, or is not on this machine: {reason}") from error
     if missing := [key for key in info["missing_keys"] if "pooler" not in key]:
         raise InputError(f"{name} lacks weights of its {whole.model_type} model: {', '.join(sorted(missing)[:5])} ...")
     return (net if config is whole else getattr(net, f"{part}_model")), config

@@ -13,6 +13,7 @@ from open_clip.timm_model import TimmModel
 from open_clip.tokenizer import SimpleTokenizer
 from open_clip.transform import PreprocessCfg, merge_preprocess_dict
 from open_clip.transformer import VisionTransformer
+from open_clip.utils import to_2tuple
 from torch import Tensor
 
 from mmcontrast.encoders.base import Encoder, TextEncoder, Tokenizer
@@ -35,7 +36,7 @@ class OpenClipImage(Encoder):
         self._preprocessing = merge_preprocess_dict(PreprocessCfg(), own_preprocessing | (preprocessing or {}))
         super().__init__(self._preprocessing["mean"], self._preprocessing["std"])
         self.net = _build_vision_tower(config["embed_dim"], config["vision_cfg"], config.get("quick_gelu", False))
-        self.dim, self.image_size = config["embed_dim"], self.net.image_size[0]
+        self.dim, self.image_size = config["embed_dim"], to_2tuple(self.net.image_size)[0]
         if isinstance(self.net, TimmModel):
             self.stride = self.net.trunk.feature_info[-1]["reduction"]
         else:

@@ -2,6 +2,7 @@
 
 import importlib
 from collections.abc import Sequence
+from difflib import get_close_matches
 from pathlib import Path
 from typing import Any
 
@@ -54,8 +55,8 @@ class TimmEncoder(Encoder):
         drop_path: float | None = None,
     ) -> None:
         if not timm.is_model(name):
-            close = ", ".join(timm.list_models(f"*{name.split('_')[0]}*")[:5])
-            raise InputError(f"timm has no model {name!r}; see timm.list_models(). Close: {close or 'none'}")
+            close = ", ".join(get_close_matches(name, timm.list_models())) or "none"
+            raise InputError(f"timm has no model {name!r}; see timm.list_models(). Close to it: {close}")
         net = _create(
             name,
             image_size,

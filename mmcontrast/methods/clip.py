@@ -220,11 +220,13 @@ def _accuracy(image: Tensor, text: Tensor, among: int = 256) -> Tensor:
 @contextmanager
 def _statistics_frozen(module: nn.Module) -> Iterator[None]:
     """The second pass of a checkpoint must not count a batch twice in the running statistics."""
-    norms = [m for m in module.modules() if isinstance(m, _BatchNorm) and m.track_running_stats]
+    norms = [m for m in module.modules() if isinstance(m, _BatchNorm) and m.num_batches_tracked is not None]
+    before = [(norm, norm.momentum, norm.num_batches_tracked.clone()) for norm in norms]
     for norm in norms:
-        norm.track_running_stats = False
+        norm.momentum = 0.0
     try:
         yield
     finally:
-        for norm in norms:
-            norm.track_running_stats = True
+        for norm, momentum, count in before:
+            norm.momentum = momentum
+            norm.num_batches_tracked.copy_(count)

@@ -1,0 +1,71 @@
+import pickle
+
+import pytest
+import torch
+
+from mmcontrast.encoders import OpenClipImage, OpenClipText
+from mmcontrast.errors import InputError
+from tests import checkpoints
+
+VISION = {
+    "vit": {"image_size": 32, "layers": 3, "width": 16, "patch_size": 8, "head_width": 8},
+    "resnet": {"image_size": 64, "layers": [1, 1, 1, 1], "width": 8, "patch_size": None, "head_width": 16},
+    "timm": {"image_size": 64, "timm_model_name": "resnet10t", "timm_pool": "avg", "timm_proj": "linear"},
+}
+
+
+@pytest.mark.parametrize("kind", VISION)
+def test_towers_of_every_kind_have_both_faces(tmp_path, kind):
+    checkpoints.save_open_clip(tmp_path, vision=VISION[kind])
+    encoder = OpenClipImage(str(tmp_path)).eval()
+    size = VISION[kind]["image_size"]
+    with torch.no_grad():
+        assert encoder(torch.rand(2, 3, size, size)).shape == (2, 8)
+        grid = encoder.grid(torch.rand(1, 3, 70, 96))
+    assert grid.shape == (1, 8, -(-70 // encoder.stride), -(-96 // encoder.stride))
+    assert (encoder.crop, encoder.interpolation) == ("squash", "bilinear")
+    assert encoder.std.flatten().tolist() == [0.5, 0.25, 0.5]
+
+
+def test_grid_of_a_vit_is_its_projected_tokens(tmp_path):
+    source = checkpoints.save_open_clip(tmp_path)
+    encoder = OpenClipImage(str(tmp_path)).eval()
+    encoder.net.load_state_dict(source.visual.state_dict())
+    source.visual.output_tokens = True
+    image = torch.rand(1, 3, 32, 32)
+    with torch.no_grad():
+        _, tokens = source.visual(encoder.normalize(image))
+        assert torch.allclose(encoder.grid(image).flatten(2).mT, tokens @ source.visual.proj, atol=1e-6)
+
+
+def test_projection_is_the_last_layer(tmp_path):
+    checkpoints.save_open_clip(tmp_path)
+    image, text = OpenClipImage(str(tmp_path)).layer_ids(), OpenClipText(str(tmp_path)).layer_ids()
+    assert image["net.conv1.weight"] == image["net.positional_embedding"] == 0
+    assert image["net.proj"] == image["net.ln_post.weight"] == 4
+    assert text["net.token_embedding.weight"] == 0
+    assert text["net.text_projection"] == text["net.ln_final.weight"] == 3
+
+
+def test_tokenizer_counts_and_pickles(tmp_path):
+    checkpoints.save_open_clip(tmp_path)
+    tokenizer = OpenClipText(str(tmp_path)).tokenizer
+    assert tokenizer(["a cat"]).shape == (1, 12)
+    assert tokenizer.count("a cat") == 4
+    assert torch.equal(pickle.loads(pickle.dumps(tokenizer))(["a dog"]), tokenizer(["a dog"]))
+
+
+def test_patches_are_dropped_in_training_only(tmp_path):
+    checkpoints.save_open_clip(tmp_path)
+    encoder = OpenClipImage(str(tmp_path))
+    encoder.drop_patches(0.75)
+    seen = []
+    encoder.net.ln_pre.register_forward_hook(lambda module, args, output: seen.append(output.shape[1]))
+    encoder.train()(torch.rand(1, 3, 32, 32))
+    encoder.eval()(torch.rand(1, 3, 32, 32))
+    assert seen == [5, 17]
+
+
+def test_unknown_architecture_is_refused():
+    with pytest.raises(InputError, match="no architecture 'ViT-Z-99'"):
+        OpenClipImage("ViT-Z-99")
