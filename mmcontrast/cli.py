@@ -24,12 +24,12 @@ def _fit_parser(commands: "argparse._SubParsersAction[argparse.ArgumentParser]",
     )
     parser.add_argument("--run", metavar="DIR", help="run directory (default: runs/ and the config's name)")
     if name == "fit":
+        parser.add_argument("--help-all", action="store_true", help="every flag of model, data and trainer")
         parser.add_argument("--resume", action="store_true", help="go on from the run's last complete checkpoint")
         parser.add_argument("--overwrite", action="store_true", help="start again in a directory that holds a run")
         parser.add_argument(
             "--save-every", type=int, default=1000, metavar="N", help="steps between checkpoints within an epoch"
         )
-    parser.add_argument("--help-all", action="store_true", help="every flag of model, data and trainer")
     parser.set_defaults(train=name)
 
 
@@ -91,7 +91,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     try:
         if hasattr(args, "train"):
             train = importlib.import_module("mmcontrast.train.cli")
-            return int(train.run(args.train, args, ["--help"] if args.help_all else rest))
+            return int(train.run(args.train, args, rest))
         if rest:
             parser.error(f"unknown arguments: {' '.join(rest)}")
         return int(args.run(args))

@@ -156,7 +156,7 @@ def _class(path: str) -> type[Configurable]:
     if not module:
         homes = [importlib.import_module(f"mmcontrast.{package}") for package in ("methods", "encoders")]
         found = next((getattr(home, name) for home in homes if name in home.__all__), None)
-    elif module.startswith("mmcontrast."):
+    elif module.split(".")[0] == "mmcontrast":
         try:
             found = getattr(importlib.import_module(module), name, None)
         except ImportError as error:

@@ -2,6 +2,7 @@
 
 import argparse
 import contextlib
+import difflib
 import importlib
 import itertools
 import json
@@ -39,7 +40,12 @@ class TrainCLI(LightningCLI):
             trainer_defaults=TRAINER_DEFAULTS,
             save_config_callback=SaveConfigCallback if save_config else None,
             save_config_kwargs={"overwrite": True},
-            parser_kwargs={"exit_on_error": False, "prog": "mmcontrast fit", "description": "Train a method."},
+            parser_kwargs={
+                "exit_on_error": False,
+                "allow_abbrev": False,
+                "prog": "mmcontrast fit",
+                "description": "Train a method.",
+            },
         )
 
     def add_default_arguments_to_parser(self, parser: LightningArgumentParser) -> None:
@@ -62,7 +68,7 @@ class TrainCLI(LightningCLI):
         try:
             self.config = parser.parse_args(args)
         except ArgumentError as error:
-            raise InputError(_readable(str(error))) from error
+            raise InputError(_readable(str(error), parser)) from error
 
     def instantiate_trainer(self, **kwargs: Any) -> Trainer:
         """Adds the run directory's logger, checkpoint and progress."""
@@ -70,11 +76,26 @@ class TrainCLI(LightningCLI):
         return self._instantiate_trainer(config | kwargs, [])
 
 
-def _readable(message: str) -> str:
-    """jsonargparse repeats the parser and the group around the sentence that matters."""
-    lines = [line.strip() for line in message.splitlines() if line.strip()]
-    lines = [re.sub(r"^(Parser key \"[^\"]+\": *)+$", "", line) for line in lines]
-    return "\n  ".join(line for line in lines if line)
+def _readable(message: str, parser: LightningArgumentParser) -> str:
+    """One sentence of jsonargparse's indented lines, with the option that was probably meant."""
+    lines = [re.sub(r'^Parser key "([^"]+)"', r"\1", line.strip()) for line in message.splitlines() if line.strip()]
+    text = " ".join(lines)
+    if unknown := re.search(r"arguments: --([\w.]+)|option '([\w.]+)'|Expected a dot import path string: (\w+)", text):
+        word = next(group for group in unknown.groups() if group)
+        keys = [action.dest for action in parser._actions]
+        candidates = keys if "." in word else [*(key.rpartition(".")[2] for key in keys), *short_names()]
+        if near := difflib.get_close_matches(word, candidates, n=1):
+            text += f". Did you mean {near[0]}?"
+    return text
+
+
+def short_names() -> dict[str, str]:
+    """Every class that a config can name without its package -> that package."""
+    names: dict[str, str] = {}
+    for package in SHORT_NAMES:
+        module = importlib.import_module(package)
+        names |= dict.fromkeys(getattr(module, "__all__", [n for n in vars(module) if n[0].isupper()]), package)
+    return names
 
 
 def import_short_names(arguments: list[str]) -> None:
@@ -84,11 +105,9 @@ def import_short_names(arguments: list[str]) -> None:
         if not config.is_file():
             raise InputError(f"the config {config} does not exist")
         text += config.read_text()
-    words = set(re.findall(r"\b[A-Z]\w+\b", text))
-    for package in SHORT_NAMES:
-        module = importlib.import_module(package)
-        for name in words & set(getattr(module, "__all__", ())):
-            getattr(module, name)
+    known = short_names()
+    for name in set(re.findall(r"\b[A-Z]\w+\b", text)) & known.keys():
+        getattr(importlib.import_module(known[name]), name)
 
 
 def config_files(arguments: list[str]) -> list[Path]:
@@ -109,6 +128,8 @@ def run_folder(configs: list[Path]) -> Path:
 
 def fit(args: argparse.Namespace, arguments: list[str]) -> int:
     """Runs ``mmcontrast fit``; ``arguments`` are those that ``args`` did not take."""
+    if args.help_all:
+        TrainCLI(["--help"], Path())
     configs = config_files(arguments)
     folder = Path(args.run) if args.run else run_folder(configs)
     if not configs and (folder / "config.yaml").exists():

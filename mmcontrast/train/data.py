@@ -8,6 +8,7 @@ import torch
 from torch import nn
 from torch.utils.data import Dataset
 
+from mmcontrast.data.augment import ToFloat
 from mmcontrast.data.collate import Collate, CorruptCount
 from mmcontrast.data.sampler import KeyedSampler
 from mmcontrast.errors import InputError
@@ -33,7 +34,7 @@ class Data(L.LightningDataModule):
     Args:
         train: yields dictionaries with ``key``.
         val: what ``val/loss`` is computed on after each epoch.
-        augment: runs on the device, on whole uint8 batches; None: the batch reaches the method as it was loaded.
+        augment: runs on the device, on whole uint8 batches; None: pictures only become floats in [0, 1].
         val_augment: the same for ``val``; None: as in training.
         batch_size: samples per forward pass of all ranks together.
         workers: data processes per rank; None: one per core of its share, at most 8; 0: load in the main process.
@@ -116,6 +117,8 @@ class Data(L.LightningDataModule):
             self.unreadable.update(batch)
         batch.pop("corrupt", None)
         augment = self.augment if training else self.val_augment
+        if augment is None and getattr(batch.get("image"), "dtype", None) == torch.uint8:
+            augment = ToFloat()
         with torch.no_grad():
             return batch if augment is None else augment(batch)
 

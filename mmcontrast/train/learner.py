@@ -103,7 +103,8 @@ class Learner(L.LightningModule):
         torch.manual_seed(fold(self.seed, batch_idx, self.global_rank))
         size = len(next(v for v in batch.values() if isinstance(v, Tensor)))
         out = {f"val/{name}": value for name, value in self.method(batch).items()}
-        out["step"] = float(self.global_step)  # Lightning logs under it
+        if self.trainer.state.fn == "fit":
+            out["step"] = torch.tensor(float(self.global_step))  # Lightning logs under it
         self.log_dict(out, batch_size=size, sync_dist=True, add_dataloader_idx=False)
 
     def on_before_optimizer_step(self, optimizer: Optimizer) -> None:
