@@ -5,10 +5,13 @@ import inspect
 import sys
 import types
 from pathlib import Path
+from pickle import UnpicklingError
 from typing import Any
 
 import torch
 import yaml
+from safetensors import SafetensorError
+from safetensors.torch import load_file
 from torch import Tensor
 
 from mmcontrast.configurable import Configurable
@@ -38,6 +41,7 @@ def load(name: str | Path, **overrides: Any) -> Method | Encoder:
     Raises:
         InputError: no such model, or its weights do not fit.
     """
+    model: Method | Encoder
     scheme, _, rest = str(name).partition(":")
     if scheme == "open_clip":
         model = _open_clip(rest, overrides)
@@ -109,13 +113,16 @@ def _from_folder(folder: Path, overrides: dict[str, Any]) -> Method:
 
 def _weights(folder: Path) -> dict[str, Tensor]:
     """The method's state from an exported or a run directory."""
-    if (folder / "model.safetensors").is_file():
-        from safetensors.torch import load_file
-
-        return load_file(folder / "model.safetensors")
-    if not (folder / "last.ckpt").is_file():
+    exported, checkpoint = folder / "model.safetensors", folder / "last.ckpt"
+    if not (exported.is_file() or checkpoint.is_file()):
         raise InputError(f"{folder} has neither model.safetensors nor last.ckpt")
-    state = torch.load(folder / "last.ckpt", map_location="cpu", weights_only=True)["state_dict"]
+    try:
+        if exported.is_file():
+            return load_file(exported)
+        state = torch.load(checkpoint, map_location="cpu", weights_only=True)["state_dict"]
+    except (SafetensorError, UnpicklingError, RuntimeError, KeyError, EOFError) as error:
+        reason = str(error).splitlines()[0]
+        raise InputError(f"The weights in {folder} are damaged, or hold more than tensors: {reason}") from error
     return {key.removeprefix("method."): value for key, value in state.items() if key.startswith("method.")}
 
 
@@ -138,7 +145,7 @@ def _without_weights(node: dict[str, Any], folder: Path | None) -> dict[str, Any
         if _is_node(value):
             return _without_weights(value, folder)
         local = folder is not None and isinstance(value, str) and value.startswith("./")
-        return str(folder / value) if local else value  # type: ignore[operator]
+        return str(folder / value) if local else value
 
     known = inspect.signature(_class(node["class_path"]).__init__).parameters
     off = {name: value for name, value in {"pretrained": False, "weights": None}.items() if name in known}

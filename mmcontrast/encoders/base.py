@@ -57,13 +57,13 @@ class Encoder(Tower):
         dim: channels D of both faces.
         stride: image pixels per grid cell.
         image_size: side in pixels that pictures are resized to for the pooled face; the grid takes any size.
-        interpolation: how they are resized.
+        interpolation: "bicubic" or "bilinear", how they are resized.
         crop: "center" resizes the shorter side and cuts the middle square; "squash" resizes both sides.
     """
 
     stride: int
     image_size: int
-    interpolation: Literal["bicubic", "bilinear", "nearest"] = "bicubic"
+    interpolation: str = "bicubic"
     crop: Literal["center", "squash"] = "center"
     mean: Tensor
     std: Tensor

@@ -5,7 +5,7 @@ from typing import Any, Literal
 
 import torch
 import torch.nn.functional as F
-from torch import Tensor, nn
+from torch import Tensor
 from transformers import AutoConfig, AutoModel, AutoTokenizer, PreTrainedConfig, SiglipTextModel
 from transformers.image_processing_utils import ImageProcessingMixin
 from transformers.image_utils import PILImageResampling
@@ -39,17 +39,14 @@ class HFText(TextEncoder):
         context_length: int | None = None,
     ) -> None:
         super().__init__()
-        self.net, config = _build(name, "text", pretrained)
-        if getattr(config, "is_encoder_decoder", False):
-            self.net = self.net.get_encoder()
+        net, config = _build(name, "text", pretrained)
+        self.net: Any = net.get_encoder() if getattr(config, "is_encoder_decoder", False) else net
         if pooling != "pooler" and getattr(self.net, "pooler", None) is not None:
             self.net.pooler = None  # its parameters would never get a gradient
         self.dim, self.pooling = config.hidden_size, pooling
         self.masked = config.model_type not in _UNMASKED
         self._files = AutoTokenizer.from_pretrained(name)
-        longest = min(
-            self._files.model_max_length, getattr(config, "max_position_embeddings", self._files.model_max_length)
-        )
+        longest = min(self._files.model_max_length, getattr(config, "max_position_embeddings", None) or 512)
         if context_length is not None and context_length > longest:
             raise InputError(f"context_length {context_length} is more than the {longest} tokens that {name} takes")
         pad = self._files.pad_token_id if self._files.pad_token_id is not None else self._files.eos_token_id
@@ -59,7 +56,7 @@ class HFText(TextEncoder):
     def forward(self, tokens: Tensor) -> Tensor:
         """(B, L) int64 -> (B, D)."""
         mask = tokens != self.tokenizer.pad  # (B, L)
-        output = self.net(input_ids=tokens, attention_mask=mask if self.masked else None)
+        output = self.net(input_ids=tokens, attention_mask=mask.long() if self.masked else None)
         if self.pooling == "pooler":
             return output.pooler_output
         hidden = output.last_hidden_state  # (B, L, D)
@@ -90,7 +87,7 @@ class HFImage(Encoder):
         net, config = _build(name, "vision", pretrained)
         self._preprocessing = _preprocessing(name)
         super().__init__(self._preprocessing["image_mean"], self._preprocessing["image_std"])
-        self.net = net
+        self.net: Any = net
         self.dim, self.stride, self.image_size = config.hidden_size, config.patch_size, config.image_size
         resample = PILImageResampling(self._preprocessing.get("resample", 3))
         self.interpolation = resample.name.lower()
@@ -124,7 +121,7 @@ class HFImage(Encoder):
 
 def _build(
     name: str | Path, part: Literal["text", "vision", "whole"], pretrained: bool
-) -> tuple[nn.Module, PreTrainedConfig]:
+) -> tuple[Any, PreTrainedConfig]:
     """The whole model, or its tower of that name if it has one, in float32."""
     try:
         whole = AutoConfig.from_pretrained(name)

@@ -94,6 +94,8 @@ class OpenClipText(TextEncoder):
         arch: as for the image tower.
     """
 
+    tokenizer: "OpenClipTokenizer"
+
     def __init__(self, arch: str) -> None:
         super().__init__()
         self._config, self._preprocessing = _config(arch)

@@ -71,7 +71,7 @@ class TimmEncoder(Encoder):
         )
         self.image_size = image_size or config["input_size"][-1]
         self.interpolation = config.get("interpolation") or "bicubic"
-        self.net = net
+        self.net: Any = net
         self.tokens = hasattr(net, "num_prefix_tokens")  # a vision transformer: (B, P + h w, D)
         if weights is not None:
             _load(net, Path(weights), in_channels)
@@ -137,7 +137,7 @@ class TimmEncoder(Encoder):
         return {f"net.{name}": depth for name, depth in ids.items()}
 
 
-def drop_patches(net: nn.Module, rate: float) -> None:
+def drop_patches(net: Any, rate: float) -> None:
     """Give a timm vision transformer a dropout of whole patches, prefix tokens kept, position embeddings along."""
     if not hasattr(net, "patch_drop"):
         raise InputError("Patches can be dropped from timm's plain vision transformers only (vit_*, eva*, deit*)")
@@ -145,10 +145,11 @@ def drop_patches(net: nn.Module, rate: float) -> None:
     net.patch_drop = (PatchDropoutWithIndices if rotary else PatchDropout)(rate, net.num_prefix_tokens)
 
 
-def _create(name: str, image_size: int | None, **options: Any) -> nn.Module:
+def _create(name: str, image_size: int | None, **options: Any) -> Any:
     """The network, able to take any image size where its family can."""
+    choices: list[dict[str, Any]] = [{"img_size": image_size, "dynamic_img_size": True}, {"img_size": image_size}, {}]
     failure: TypeError | None = None
-    for sizes in ({"img_size": image_size, "dynamic_img_size": True}, {"img_size": image_size}, {}):
+    for sizes in choices:
         try:
             return timm.create_model(name, num_classes=0, **options, **sizes)
         except TypeError as error:
@@ -163,7 +164,7 @@ def _create(name: str, image_size: int | None, **options: Any) -> nn.Module:
     raise InputError(f"timm's {name!r} does not take these options: {failure}")
 
 
-def _load(net: nn.Module, path: Path, in_channels: int) -> None:
+def _load(net: Any, path: Path, in_channels: int) -> None:
     if not path.is_file():
         raise InputError(f"No weights at {path}; wanted a .safetensors or .pth file")
     state = timm.models.load_state_dict(str(path), weights_only=True)

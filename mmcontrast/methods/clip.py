@@ -106,7 +106,7 @@ class CLIP(Method):
         tokens = batch["tokens"]
         image, text = self._embed(batch["image"], tokens)  # (B, D) each
         scale = self.log_scale.exp()
-        ids = caption_ids(tokens, self.tokenizer.pad) if self.mask_repeats else None
+        ids = caption_ids(tokens, self.text_encoder.tokenizer.pad) if self.mask_repeats else None
         scalars = {"scale": scale.detach(), "accuracy": _accuracy(image, text)}
         if self.bias is not None:
             return {"loss": siglip_loss(image, text, scale, self.bias, ids), **scalars}
@@ -220,13 +220,17 @@ def _accuracy(image: Tensor, text: Tensor, among: int = 256) -> Tensor:
 @contextmanager
 def _statistics_frozen(module: nn.Module) -> Iterator[None]:
     """The second pass of a checkpoint must not count a batch twice in the running statistics."""
-    norms = [m for m in module.modules() if isinstance(m, _BatchNorm) and m.num_batches_tracked is not None]
-    before = [(norm, norm.momentum, norm.num_batches_tracked.clone()) for norm in norms]
+    norms = [m for m in module.modules() if isinstance(m, _BatchNorm)]
+    momenta = [norm.momentum for norm in norms]
+    counts = [
+        (n.num_batches_tracked, n.num_batches_tracked.clone()) for n in norms if n.num_batches_tracked is not None
+    ]
     for norm in norms:
         norm.momentum = 0.0
     try:
         yield
     finally:
-        for norm, momentum, count in before:
+        for norm, momentum in zip(norms, momenta, strict=True):
             norm.momentum = momentum
-            norm.num_batches_tracked.copy_(count)
+        for count, before in counts:
+            count.copy_(before)
