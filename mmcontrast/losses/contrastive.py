@@ -13,7 +13,7 @@ from torch import Tensor
 from torch.nn import functional as F
 
 from mmcontrast.errors import InputError
-from mmcontrast.losses.streaming import log_sum_exp, softplus_sum
+from mmcontrast.losses.streaming import log_sum_exp, row_dot, softplus_sum
 from mmcontrast.losses.tiles import Pairs
 from mmcontrast.ops.distributed import all_gather, all_reduce_max, all_reduce_sum, world
 
@@ -39,7 +39,7 @@ def info_nce(query: Tensor, key: Tensor, temperature: float | Tensor, negatives:
         query, key, scale = _operands(query, key, 1 / temperature)
         found = log_sum_exp(query, all_gather(key), scale, Pairs(positive=first))
         return _cross_entropy(found.row_max, found.row_log_sum, found.positive)
-    positive = (query.to(_wide(query)) * key.to(_wide(key))).sum(1) / temperature  # (B,)
+    positive = row_dot(query, key) / temperature  # (B,)
     query, negatives, scale = _operands(query, negatives, 1 / temperature)
     found = log_sum_exp(query, negatives, scale, Pairs())
     return _cross_entropy(found.row_max, found.row_log_sum, positive)
@@ -134,7 +134,7 @@ def mutual_information_bound(loss: Tensor, candidates: int) -> Tensor:
 
 def _cross_entropy(top: Tensor, log_sum: Tensor, positive: Tensor) -> Tensor:
     """Mean of log(exp(positive) + sum of negatives) - positive, all (n,)."""
-    return -F.logsigmoid(positive - top - log_sum).mean()
+    return -F.logsigmoid(positive - top - log_sum).mean().to(top.dtype)
 
 
 def _merge_over_ranks(top: Tensor, log_sum: Tensor) -> tuple[Tensor, Tensor]:

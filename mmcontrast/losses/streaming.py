@@ -63,8 +63,6 @@ class _LogSumExp(torch.autograd.Function):
     def forward(ctx: Any, a: Tensor, b: Tensor, scale: Tensor, pairs: Pairs, columns: bool) -> tuple[Tensor, ...]:
         n, m, dtype = len(a), len(b), scale.dtype
         lowest = torch.finfo(dtype).min
-        count = 0 if pairs.positive is None else min(n, m - pairs.positive)
-        positive = torch.zeros(count, dtype=dtype, device=a.device)
         row_max = torch.full((n,), lowest, dtype=dtype, device=a.device)
         column_max = torch.full((m if columns else 0,), lowest, dtype=dtype, device=a.device)
         row_sum, column_sum = torch.zeros_like(row_max), torch.zeros_like(column_max)
@@ -78,8 +76,6 @@ class _LogSumExp(torch.autograd.Function):
                 logits = product.logits(r, c, out=row_max.new_empty(size) if room >= 0 else None)
                 if room >= 0:
                     kept.append(logits)
-                for view, which in pairs.positives(logits, r, c):
-                    positive[which] = view
                 pairs.hide(logits, r, c)
                 scratch = product.buffer("scratch", r, c)
                 _accumulate(row_max[r], row_sum[r], logits, scratch, dim=1)
@@ -90,7 +86,7 @@ class _LogSumExp(torch.autograd.Function):
         ctx.save_for_backward(a, b, scale, row_max, row_sum, column_max, column_sum, *kept)
         ctx.pairs, ctx.columns = pairs, columns
         ctx.mark_non_differentiable(row_max, column_max)
-        return positive, row_max, row_sum.log(), column_max, column_sum.log()
+        return _positive_logits(a, b, scale, pairs), row_max, row_sum.log(), column_max, column_sum.log()
 
     @staticmethod
     @once_differentiable
@@ -120,6 +116,21 @@ class _LogSumExp(torch.autograd.Function):
                     view.copy_(positive_grad[which])
                 gradient.add(slope, r, c)
         return *gradient.finish(), None, None
+
+
+def _positive_logits(a: Tensor, b: Tensor, scale: Tensor, pairs: Pairs) -> Tensor:
+    """(p,) in float64, and there because a whole row's slopes follow the error of its positive."""
+    if pairs.positive is None:
+        return a.new_empty(0)
+    count = min(len(a), len(b) - pairs.positive)
+    partners = b[pairs.positive : pairs.positive + count]
+    return torch.cat([row_dot(x, y) for x, y in zip(a[:count].split(512), partners.split(512), strict=True)]) * scale
+
+
+def row_dot(x: Tensor, y: Tensor) -> Tensor:
+    """Products of the rows of two (n, D) matrices: (n,) float64, or fp32 on a device without it."""
+    wide = torch.float32 if x.device.type == "mps" else torch.float64
+    return (x.to(wide) * y.to(wide)).sum(1)
 
 
 def _accumulate(top: Tensor, total: Tensor, logits: Tensor, scratch: Tensor, dim: int) -> None:
