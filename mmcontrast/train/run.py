@@ -87,6 +87,7 @@ def quiet_lightning() -> Iterator[None]:
     try:
         with warnings.catch_warnings():
             warnings.filterwarnings("ignore", category=PossibleUserWarning)
+            warnings.filterwarnings("ignore", message="Total length of `list` across ranks is zero")  # no data.val
             warnings.filterwarnings("ignore", category=FutureWarning, module="lightning")
             warnings.filterwarnings("ignore", category=DeprecationWarning, module="lightning")
             yield
