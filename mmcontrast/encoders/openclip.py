@@ -12,9 +12,9 @@ from open_clip.model import _build_text_tower, _build_vision_tower
 from open_clip.timm_model import TimmModel
 from open_clip.tokenizer import SimpleTokenizer
 from open_clip.transform import PreprocessCfg, merge_preprocess_dict
-from open_clip.transformer import VisionTransformer
+from open_clip.transformer import TextTransformer, VisionTransformer
 from open_clip.utils import to_2tuple
-from torch import Tensor
+from torch import Tensor, nn
 
 from mmcontrast.encoders.base import Encoder, TextEncoder, Tokenizer
 from mmcontrast.encoders.timm import drop_patches
@@ -102,11 +102,27 @@ class OpenClipText(TextEncoder):
         text = self._config["text_cfg"] | {"hf_model_pretrained": False}
         self.net = _build_text_tower(self._config["embed_dim"], text, self._config.get("quick_gelu", False))
         self.dim = self._config["embed_dim"]
-        self.tokenizer = OpenClipTokenizer(open_clip.get_tokenizer(_schema(arch)))
+        # Nothing attends to the padding of a causal tower read at its end token, so that short texts may stay short.
+        self._short = (
+            isinstance(self.net, TextTransformer)
+            and self.net.attn_mask is not None
+            and self.net.cls_emb is None
+            and self.net.pool_type == "argmax"
+        )
+        self.tokenizer = OpenClipTokenizer(open_clip.get_tokenizer(_schema(arch)), self._short)
 
     def forward(self, tokens: Tensor) -> Tensor:
         """(B, L) int64 -> (B, D)."""
-        return self.net(tokens)
+        if not self._short:
+            return self.net(tokens)
+        length = tokens.shape[1]
+        x = self.net.token_embedding(tokens) + self.net.positional_embedding[:length]  # (B, L, W)
+        x = self.net.transformer(x, attn_mask=self.net.attn_mask[:length, :length])
+        end = self.net.ln_final(x[torch.arange(len(x), device=x.device), tokens.argmax(1)])  # (B, W)
+        project = self.net.text_projection
+        if project is None:
+            return end
+        return project(end) if isinstance(project, nn.Linear) else end @ project
 
     def layer_ids(self) -> dict[str, int]:
         """Name of each parameter -> its depth; the projection is the last."""
@@ -121,15 +137,21 @@ class OpenClipText(TextEncoder):
 
 
 class OpenClipTokenizer(Tokenizer):
-    """open_clip's own byte-pair tokenizer, or its wrapper of one of transformers."""
+    """open_clip's own byte-pair tokenizer, or its wrapper of one of transformers.
 
-    def __init__(self, source: Any) -> None:
-        self.source, self.context_length = source, source.context_length
+    Args:
+        source: open_clip's tokenizer.
+        short: pad to the longest text only; its end token is the highest of its ids.
+    """
+
+    def __init__(self, source: Any, short: bool = False) -> None:
+        self.source, self.context_length, self.short = source, source.context_length, short
         self.pad = 0 if isinstance(source, SimpleTokenizer) else source.tokenizer.pad_token_id
 
     def __call__(self, texts: Sequence[str]) -> Tensor:
-        """B strings -> (B, context_length) int64."""
-        return self.source(list(texts)).to(torch.int64)
+        """B strings -> (B, L) int64."""
+        tokens = self.source(list(texts)).to(torch.int64)
+        return tokens[:, : int(tokens.argmax(1).max()) + 1] if self.short and len(tokens) else tokens
 
     def count(self, text: str) -> int:
         """Tokens that ``text`` needs, its start and end included."""

@@ -50,9 +50,21 @@ def test_projection_is_the_last_layer(tmp_path):
 def test_tokenizer_counts_and_pickles(tmp_path):
     checkpoints.save_open_clip(tmp_path)
     tokenizer = OpenClipText(str(tmp_path)).tokenizer
-    assert tokenizer(["a cat"]).shape == (1, 12)
+    assert tokenizer(["a cat", "a"]).shape == (2, 4)
+    assert tokenizer(["cat " * 50]).shape == (1, 12)
     assert tokenizer.count("a cat") == 4
     assert torch.equal(pickle.loads(pickle.dumps(tokenizer))(["a dog"]), tokenizer(["a dog"]))
+
+
+def test_short_texts_are_embedded_as_open_clip_embeds_them_padded(tmp_path):
+    source = checkpoints.save_open_clip(tmp_path, sigmoid=True)
+    encoder = OpenClipText(str(tmp_path)).eval()
+    encoder.net.load_state_dict(source.text.state_dict())
+    texts = ["a cat!", "", "one two three four five six seven eight nine ten eleven twelve"]
+    with torch.no_grad():
+        expected = source.encode_text(encoder.tokenizer.source(texts))
+        assert torch.allclose(encoder(encoder.tokenizer(texts)), expected, atol=1e-6)
+        assert torch.allclose(encoder(encoder.tokenizer(texts[:2])), expected[:2], atol=1e-6)
 
 
 def test_patches_are_dropped_in_training_only(tmp_path):

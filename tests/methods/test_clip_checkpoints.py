@@ -44,12 +44,15 @@ def test_open_clip_embeddings_are_the_same(tmp_path, photographs, sigmoid):
     source.eval()
     clip = CLIP.from_open_clip(str(tmp_path), "")
     tokens = open_clip.get_tokenizer(f"local-dir:{tmp_path}")(TEXTS)
-    assert torch.equal(clip.tokenizer(TEXTS), tokens)
+    short = clip.tokenizer(TEXTS)
+    assert torch.equal(short, tokens[:, : short.shape[1]])
+    assert not tokens[:, short.shape[1] :].any()
     with torch.no_grad():
         image = source.encode_image(torch.stack([preprocess(p) for p in photographs]), normalize=True)
         text = source.encode_text(tokens, normalize=True)
         assert (clip.embed_image(square(photographs, clip.image_encoder)) - image).abs().max() < 1e-5
         assert (clip.embed_text(tokens) - text).abs().max() < 1e-5
+        assert (clip.embed_text(short) - text).abs().max() < 1e-5
     assert clip.log_scale.item() == pytest.approx(source.logit_scale.item())
     assert clip.objective == ("sigmoid" if sigmoid else "softmax")
     if sigmoid:
