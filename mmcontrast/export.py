@@ -88,9 +88,15 @@ def push_to_hub(
 
 
 def export_onnx(model: CLIP | str | Path, out: str | Path) -> list[Path]:
-    """Write image.onnx and text.onnx: pictures and tokens of any batch size -> unit vectors.
+    """Write image.onnx and text.onnx, which make a unit ``vector`` (B, dim) of each picture and text, for any B.
 
-    ``image``: (B, 3, S, S) float32 in [0, 1], S the encoder's image size.  ``tokens``: (B, L) int64 from the tokenizer.
+    The inputs are ``image`` (B, 3, S, S) float32 in [0, 1], S the image size, and ``tokens`` (B, L) int64 from
+    the tokenizer, which is exported with the directory of `export`.
+
+    Returns:
+        The two files.
+    Raises:
+        InputError: the extra ``export`` is not installed, or the model is no image-text model.
     """
     try:
         import onnx  # noqa: F401
@@ -103,6 +109,7 @@ def export_onnx(model: CLIP | str | Path, out: str | Path) -> list[Path]:
     folder.mkdir(parents=True, exist_ok=True)
     size = clip.image_encoder.image_size
     assert clip.tokenizer is not None
+    bytes_of_weights = sum(p.numel() * p.element_size() for p in clip.parameters())
     graphs = {
         "image": (_Embedder(clip, "embed_image"), torch.rand(2, 3, size, size), {0: "batch"}),
         "tokens": (
@@ -116,12 +123,14 @@ def export_onnx(model: CLIP | str | Path, out: str | Path) -> list[Path]:
         path = folder / ("image.onnx" if name == "image" else "text.onnx")
         shapes = ({axis: torch.export.Dim(label, min=1) for axis, label in free.items()},)
         torch.onnx.export(
-            embedder,
+            embedder.eval(),
             (example,),
             path,
             input_names=[name],
-            output_names=["embedding"],
+            output_names=["vector"],
             dynamic_shapes=shapes,
+            external_data=bytes_of_weights > 2**30,  # beside the graph, as its format ends at 2 GB
+            verbose=False,
             dynamo=True,
         )
         paths.append(path)
@@ -131,7 +140,7 @@ def export_onnx(model: CLIP | str | Path, out: str | Path) -> list[Path]:
 class _Embedder(torch.nn.Module):
     def __init__(self, clip: CLIP, face: Literal["embed_image", "embed_text"]) -> None:
         super().__init__()
-        self.clip, self.face = clip.eval(), face
+        self.clip, self.face = clip, face
 
     def forward(self, x: Tensor) -> Tensor:
         return getattr(self.clip, self.face)(x)

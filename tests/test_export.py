@@ -70,6 +70,7 @@ def test_hub_gets_the_exported_directory_and_gives_it_back(tmp_path, method, mon
     assert torch.allclose(load("hf-hub:me/my-clip").embed_image(image), method.embed_image(image), atol=1e-3)
 
 
+@pytest.mark.slow
 def test_onnx_embeds_alike(tmp_path, method):
     pytest.importorskip("onnxscript", reason="the extra `export` is not installed")
     onnxruntime = pytest.importorskip("onnxruntime", reason="the extra `export` is not installed")
