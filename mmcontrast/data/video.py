@@ -243,6 +243,29 @@ class VideoFile(Video):
         )
 
 
+class CurrentFrame(Video):
+    """A film that shows which frame it gave last, to whoever draws on what another one reads."""
+
+    frame: np.ndarray
+
+    def __init__(self, film: Video) -> None:
+        self._film = film
+        self.name, self.times, self.height, self.width = film.name, film.times, film.height, film.width
+
+    @property
+    def problem(self) -> str | None:  # type: ignore[override]
+        """The film's own."""
+        return self._film.problem
+
+    def __iter__(self) -> Iterator[np.ndarray]:
+        for frame in self._film:
+            self.frame = frame
+            yield frame
+
+    def _decode(self, indices: list[int]) -> np.ndarray:
+        return self._film.read(indices)
+
+
 def open_video(source: str | Path | np.ndarray | Video, backend: Backend | None = None) -> Video:
     """A path of a video file, a folder of frames, or a (T, H, W, 3) uint8 array -> a film.
 

@@ -1,0 +1,122 @@
+"""Masks, points and colours of a frame to soft labels on a grid, and back to pixels."""
+
+import numpy as np
+import torch
+import torch.nn.functional as F
+from torch import Tensor
+
+from mmcontrast.errors import InputError
+from mmcontrast.ops.color import lab_to_rgb, rgb_to_lab
+
+MOST_OBJECTS = 254
+
+
+def check_mask(mask: np.ndarray, height: int, width: int, name: str = "mask") -> np.ndarray:
+    """The object ids of a mask, ascending, without 0.
+
+    Raises:
+        InputError: not (H, W) integers or bool, of another size than the frame, empty, or with more than 254 objects.
+    """
+    if mask.ndim != 2 or mask.dtype.kind not in "iub":
+        raise InputError(f"{name}: has shape {mask.shape} and type {mask.dtype}; wanted (H, W) object ids, 0 elsewhere")
+    if mask.shape != (height, width):
+        raise InputError(
+            f"{name}: is {mask.shape[1]}x{mask.shape[0]}, the film is {width}x{height}; wanted equal sizes"
+        )
+    ids = np.unique(mask)
+    if ids[0] < 0 or ids[-1] > 255:
+        raise InputError(f"{name}: has ids from {ids[0]} to {ids[-1]}; wanted 0 for background and 1 to 255")
+    ids = ids[ids > 0]
+    if not len(ids):
+        raise InputError(f"{name}: is empty, every pixel is 0; wanted at least one object")
+    if len(ids) > MOST_OBJECTS:
+        raise InputError(f"{name}: has {len(ids)} objects; at most {MOST_OBJECTS} can be tracked at once")
+    return ids
+
+
+def mask_to_labels(mask: np.ndarray, ids: np.ndarray, grid: tuple[int, int], device: torch.device) -> Tensor:
+    """(H, W) ids -> (h, w, 1 + objects): what share of each cell is background and each object."""
+    planes = np.stack([mask == i for i in (0, *ids)]).astype(np.float32)  # (C, H, W)
+    return F.adaptive_avg_pool2d(torch.from_numpy(planes).to(device), grid).permute(1, 2, 0).contiguous()
+
+
+def labels_to_mask(labels: Tensor, ids: np.ndarray, height: int, width: int, stretch: bool) -> Tensor:
+    """(h, w, 1 + objects) -> (H, W) uint8 ids of the strongest label; one plane at a time is brought to full size."""
+    best = labels.new_full((height, width), -1)
+    mask = torch.zeros(height, width, dtype=torch.uint8, device=labels.device)
+    for channel, number in enumerate((0, *ids.tolist())):
+        plane = F.interpolate(labels[None, None, ..., channel], (height, width), mode="bilinear")[0, 0]
+        if stretch:
+            low, high = plane.aminmax()
+            plane = torch.where(high > 0, (plane - low) / (high - low + 1e-12), plane)
+        stronger = plane > best
+        best, mask = torch.where(stronger, plane, best), mask.masked_fill(stronger, number)
+    return mask
+
+
+def check_points(points: np.ndarray, height: int, width: int) -> None:
+    """Raises InputError unless points are (N, 2) finite (x, y) inside the frame, N >= 1."""
+    if points.ndim != 2 or points.shape[1] != 2 or not len(points):
+        raise InputError(f"points have shape {points.shape}; wanted (N, 2), N >= 1, as (x, y) in pixels")
+    inside = ((points >= -0.5) & (points <= np.array([width, height]) - 0.5)).all(1)  # NaN is outside
+    if not inside.all():
+        outside = "; ".join(f"{x:g},{y:g}" for x, y in points[~inside])
+        raise InputError(
+            f"points outside the frame of {width}x{height}: {outside}; x goes to {width - 1}, y to {height - 1}"
+        )
+
+
+def points_to_labels(
+    points: np.ndarray, frame: tuple[int, int], grid: tuple[int, int], device: torch.device, sigma: float = 0.5
+) -> Tensor:
+    """(N, 2) pixels -> (h, w, N): a Gaussian of ``sigma`` cells around each point, 1 at its highest cell."""
+    h, w = grid
+    places = torch.from_numpy(points).to(device, torch.float32)
+    x = (places[:, 0] + 0.5) * (w / frame[1]) - 0.5
+    y = (places[:, 1] + 0.5) * (h / frame[0]) - 0.5
+    dx = torch.arange(w, device=device)[:, None] - x  # (w, N)
+    dy = torch.arange(h, device=device)[:, None] - y  # (h, N)
+    maps = torch.exp(-(dy[:, None] ** 2 + dx[None] ** 2) / (2 * sigma**2))  # (h, w, N)
+    return maps / maps.amax((0, 1))
+
+
+def labels_to_points(labels: Tensor, frame: tuple[int, int], reach: int = 2) -> tuple[Tensor, Tensor]:
+    """The place of each label's peak.
+
+    Args:
+        labels: (h, w, N).
+        frame: height and width in pixels.
+        reach: the mean is taken over so many cells around the highest one.
+    Returns:
+        (N, 2) pixels (x, y), and the peaks (N,) in [0, 1].
+    """
+    h, w, n = labels.shape
+    peak, cell = labels.flatten(0, 1).max(0)  # (N,)
+    row, column = cell // w, cell % w
+    offsets = torch.arange(-reach, reach + 1, device=labels.device)
+    rows, columns = row + offsets[:, None], column + offsets[:, None]  # (K, N)
+    near_rows, near_columns = rows.clamp(0, h - 1), columns.clamp(0, w - 1)
+    weights = labels[near_rows[:, None], near_columns[None], torch.arange(n, device=labels.device)]  # (K, K, N)
+    inside = ((rows == near_rows)[:, None] & (columns == near_columns)[None]).to(weights.dtype)
+    weights = weights * inside + 1e-12
+    y = (weights * rows[:, None]).sum((0, 1)) / weights.sum((0, 1))
+    x = (weights * columns[None]).sum((0, 1)) / weights.sum((0, 1))
+    xy = torch.stack([(x + 0.5) * (frame[1] / w) - 0.5, (y + 0.5) * (frame[0] / h) - 0.5], 1)
+    high = xy.new_tensor([frame[1] - 1, frame[0] - 1])
+    return torch.minimum(xy.clamp_min(0), high), peak.clamp(0, 1)
+
+
+def color_to_labels(frame: np.ndarray, grid: tuple[int, int], device: torch.device) -> Tensor:
+    """(H, W, 3) uint8 RGB -> (h, w, 2): mean ab of each cell."""
+    lab = rgb_to_lab(
+        torch.from_numpy(np.require(frame, requirements=["C", "W"])).to(device).permute(2, 0, 1).float() / 255
+    )
+    return F.adaptive_avg_pool2d(lab[1:], grid).permute(1, 2, 0).contiguous()
+
+
+def labels_to_color(labels: Tensor, frame: np.ndarray) -> Tensor:
+    """(h, w, 2) ab and the frame (H, W, 3) uint8 that gives the lightness -> (H, W, 3) uint8 RGB."""
+    rgb = torch.from_numpy(np.require(frame, requirements=["C", "W"])).to(labels.device).permute(2, 0, 1).float() / 255
+    ab = F.interpolate(labels.permute(2, 0, 1)[None], frame.shape[:2], mode="bicubic")[0]
+    rgb = lab_to_rgb(torch.cat([rgb_to_lab(rgb)[:1], ab]))
+    return (rgb * 255).round().to(torch.uint8).permute(1, 2, 0)
