@@ -7,6 +7,7 @@ random number is a function of ``batch["key"]``.
 from collections.abc import Sequence
 from typing import Any
 
+import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
@@ -15,7 +16,9 @@ from mmcontrast.data.crops import ATTEMPTS, random_boxes, resample
 from mmcontrast.errors import InputError
 from mmcontrast.ops.random import uniform
 
-_STREAMS = 16  # per view
+# Random numbers of a sample's view: box, flip, jitter, its order and factors, grey, blur, sigma, solarise, low.
+_DRAWS = (2 * ATTEMPTS + 2, 1, 1, 4, 4, 1, 1, 1, 1, 1)
+_CACHE_BYTES = 2 << 20  # a CPU works on as many views at a time as stay in its second-level cache
 
 
 class ToFloat(nn.Module):
@@ -31,7 +34,7 @@ class ToFloat(nn.Module):
 
     def forward(self, batch: dict[str, Any]) -> dict[str, Any]:
         """Replaces ``image``."""
-        image = _to_float(batch)
+        image = batch["image"].float().div_(255)
         if self.size is not None and tuple(image.shape[2:]) != (self.size, self.size):
             image = F.interpolate(image, (self.size, self.size), mode="bilinear", antialias=True)
         return {**batch, "image": image}
@@ -88,27 +91,32 @@ class View(nn.Module):
         self.solarize, self.low_resolution, self.low_side = solarize, low_resolution, low_side
 
     def forward(self, image: Tensor, key: Tensor, view: int = 0) -> Tensor:
-        """(B, 3, H, W) in [0, 1], (B,) int64 keys, number of the view -> (B, 3, S, S) in [0, 1]."""
-
-        def draw(place: int, count: int = 1) -> Tensor:
-            return uniform(key, count, stream=view * _STREAMS + place)  # (B, count)
-
+        """(B, 3, H, W) uint8, (B,) int64 keys, number of the view -> (B, 3, S, S) float in [0, 1]."""
+        numbers = uniform(key, sum(_DRAWS), stream=view)  # (B, 37)
         size = self.size or image.shape[2]
-        boxes = random_boxes(draw(0, 2 * ATTEMPTS + 2), *image.shape[2:], self.scale, self.ratio)
-        image = resample(image, boxes, draw(1)[:, 0] < self.flip, size)
+        if image.device.type != "cpu":
+            return self._view(image, numbers, size)
+        count = max(1, _CACHE_BYTES // (12 * size * size))
+        parts = zip(image.split(count), numbers.split(count), strict=True)
+        return torch.cat([self._view(part, drawn, size) for part, drawn in parts])
+
+    def _view(self, image: Tensor, numbers: Tensor, size: int) -> Tensor:
+        box, flip, jitter, order, factors, grey, blur, sigma, solarize, low = numbers.split(_DRAWS, 1)
+        boxes = random_boxes(box, *image.shape[2:], self.scale, self.ratio)
+        image = resample(image.float().div_(255), boxes, flip[:, 0] < self.flip, size)
         if any(self.jitter) and self.jitter_probability:
-            active = draw(2)[:, 0] < self.jitter_probability
-            image = photometric.jitter(image, draw(3, 4).argsort(1), self._factors(draw(4, 4)), active)
+            active = jitter[:, 0] < self.jitter_probability
+            image = photometric.jitter(image, order.argsort(1), self._factors(factors), active)
         if self.grey:
-            image = photometric.grey(image, draw(5)[:, 0] < self.grey)
+            image = photometric.grey(image, grey[:, 0] < self.grey)
         if self.blur:
-            sigma = self.blur_sigma[0] + (self.blur_sigma[1] - self.blur_sigma[0]) * draw(6)[:, 0]
+            sigma = self.blur_sigma[0] + (self.blur_sigma[1] - self.blur_sigma[0]) * sigma[:, 0]
             kernel = self.blur_kernel or (size // 10) | 1
-            image = photometric.blur(image, sigma, draw(7)[:, 0] < self.blur, kernel)
+            image = photometric.blur(image, sigma, blur[:, 0] < self.blur, kernel)
         if self.solarize:
-            image = photometric.solarize(image, draw(8)[:, 0] < self.solarize)
+            image = photometric.solarize(image, solarize[:, 0] < self.solarize)
         if self.low_resolution:
-            image = photometric.low_resolution(image, draw(9)[:, 0] < self.low_resolution, self.low_side)
+            image = photometric.low_resolution(image, low[:, 0] < self.low_resolution, self.low_side)
         return image
 
     def _factors(self, uniform: Tensor) -> Tensor:
@@ -157,7 +165,7 @@ class OneView(nn.Module):
 
     def forward(self, batch: dict[str, Any]) -> dict[str, Any]:
         """Replaces ``image``; needs ``key`` (B,) int64."""
-        return {**batch, "image": self.view(_to_float(batch), batch["key"])}
+        return {**batch, "image": self.view(batch["image"], batch["key"])}
 
 
 class TwoViews(nn.Module):
@@ -241,10 +249,6 @@ class MultiCrop(nn.Module):
         return _views(self.views, batch)
 
 
-def _to_float(batch: dict[str, Any]) -> Tensor:
-    return batch["image"].float().div_(255)
-
-
 def _views(views: nn.ModuleList, batch: dict[str, Any]) -> dict[str, Any]:
-    image, rest = _to_float(batch), {name: value for name, value in batch.items() if name != "image"}
+    image, rest = batch["image"], {name: value for name, value in batch.items() if name != "image"}
     return {**rest, "views": [view(image, batch["key"], number) for number, view in enumerate(views)]}

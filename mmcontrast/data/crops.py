@@ -25,7 +25,7 @@ def random_boxes(
     Returns:
         (B, 4) float32 whole numbers: top, left, height, width.
     """
-    area = height * width * torch.lerp(torch.tensor(scale[0]), torch.tensor(scale[1]), uniform[:, :ATTEMPTS])  # (B, 10)
+    area = height * width * (scale[0] + (scale[1] - scale[0]) * uniform[:, :ATTEMPTS])  # (B, 10)
     low, high = math.log(ratio[0]), math.log(ratio[1])
     shape = (low + (high - low) * uniform[:, ATTEMPTS : 2 * ATTEMPTS]).exp()
     w, h = (area * shape).sqrt().round(), (area / shape).sqrt().round()
@@ -51,20 +51,21 @@ def resample(image: Tensor, boxes: Tensor, flip: Tensor, size: int) -> Tensor:
         (B, C, S, S).
     """
     top, left, height, width = boxes.unbind(1)
-    never = torch.zeros_like(flip)
-    rows = _weights(top, height, never, image.shape[2], size)  # (B, S, H)
+    rows = _weights(top, height, torch.zeros_like(flip), image.shape[2], size)  # (B, S, H)
     columns = _weights(left, width, flip, image.shape[3], size)  # (B, S, W)
     with torch.autocast(image.device.type, enabled=False):
-        return rows[:, None] @ image @ columns[:, None].mT
+        narrow = torch.bmm(image.flatten(1, 2), columns.mT).unflatten(1, image.shape[1:3])  # (B, C, H, S)
+        return rows[:, None] @ narrow
 
 
 def _weights(start: Tensor, length: Tensor, flip: Tensor, inputs: int, outputs: int) -> Tensor:
     """(B, outputs, inputs): a triangle around each output's place, as wide as a step where the region shrinks."""
-    step = (length / outputs)[:, None, None]  # (B, 1, 1) input pixels per output pixel
+    start, length = start[:, None], length[:, None]  # (B, 1)
+    step = length / outputs  # input pixels per output pixel
     place = torch.arange(outputs, device=start.device) + 0.5  # (S,)
-    place = torch.where(flip[:, None], outputs - place, place)[..., None] * step + start[:, None, None]  # (B, S, 1)
+    place = torch.where(flip[:, None], outputs - place, place) * step + start  # (B, S)
     pixel = torch.arange(inputs, device=start.device) + 0.5  # (H,)
-    weight = (1 - (pixel - place).abs() / step.clamp(min=1)).clamp(min=0)  # (B, S, H)
-    inside = (pixel > start[:, None]) & (pixel < (start + length)[:, None])  # (B, H)
-    weight = weight * inside[:, None]
-    return weight / weight.sum(2, keepdim=True)
+    weight = (pixel - place[..., None]).abs_().div_(-step.clamp(min=1)[..., None]).add_(1).clamp_(min=0)
+    inside = (pixel > start) & (pixel < start + length)  # (B, H)
+    weight = weight.mul_(inside[:, None].float())
+    return weight.div_(weight.sum(2, keepdim=True))

@@ -26,13 +26,22 @@ def jitter(image: Tensor, order: Tensor, factors: Tensor, active: Tensor) -> Ten
     Returns:
         (B, 3, H, W) in [0, 1].
     """
-    turn = order.argsort(1)  # (B, 4): when each operation comes
-    for slot in range(4):  # before the hue
-        image = _blend_in_turn(image, order[:, slot], factors, active & (turn[:, HUE] > slot))
-    image = _where(active & (factors[:, HUE] != 0), image, shift_hue, factors[:, HUE])
-    for slot in range(4):
-        image = _blend_in_turn(image, order[:, slot], factors, active & (turn[:, HUE] < slot))
-    return image
+    # The hue is costly and comes once: blends before it, then it, then blends after it.  Sorted by the number of
+    # blends before the hue (-1 where not active), the samples that a step concerns lie next to each other.
+    before, place = torch.where(active, order.argsort(1)[:, HUE], -1).sort(stable=True)
+    image, order, factors = image[place], order[place], factors[place]
+    everything = slice(None)
+    early, middle, late = [everything] * 3, everything, [everything] * 3
+    if image.device.type == "cpu":  # elsewhere counting would wait for the device
+        fewer = [int((before < count).sum()) for count in range(4)]
+        early, late = [slice(n, None) for n in fewer[1:]], [slice(fewer[0], n) for n in fewer[1:]]
+        middle = slice(fewer[0], None)
+    for slot, part in enumerate(early):
+        _blend(image[part], order[part, slot], factors[part], before[part] > slot)
+    image[middle] = shift_hue(image[middle], factors[middle, HUE] * (before[middle] >= 0))
+    for slot, part in enumerate(late, 1):
+        _blend(image[part], order[part, slot], factors[part], (before[part] >= 0) & (before[part] < slot))
+    return image[place.argsort()]
 
 
 def grey(image: Tensor, active: Tensor) -> Tensor:
@@ -48,14 +57,18 @@ def shift_hue(image: Tensor, turns: Tensor) -> Tensor:
         turns: (B,) in [-0.5, 0.5]; 1 is a full circle.
     """
     red, green, blue = image.unbind(1)  # (B, H, W)
-    high, low = image.amax(1), image.amin(1)
+    high = torch.maximum(torch.maximum(red, green), blue)
+    low = torch.minimum(torch.minimum(red, green), blue)
     chroma = high - low
-    sector = torch.where(high == green, blue - red + 2 * chroma, red - green + 4 * chroma)
-    sector = torch.where(high == red, green - blue, sector) / torch.where(chroma == 0, 1, chroma)  # [-1, 5]
-    hue = sector / 6 + turns[:, None, None]
-    hue = (hue - hue.floor()) * 6  # [0, 6)
-    weights = [(hue - 3).abs() - 1, 2 - (hue - 2).abs(), 2 - (hue - 4).abs()]
-    return torch.stack([low + chroma * weight.clamp_(0, 1) for weight in weights], 1)
+    # Sixths of a turn from red, without a case for each sector: 1 + (green + blue - red - low) / chroma, towards
+    # green where that is more than blue.
+    hue = (green + blue).sub_(red).sub_(low).div_(chroma.clamp(min=1e-12)).add_(1).copysign_(green - blue)  # [-3, 3]
+    hue = hue.div_(6).add_(1 + turns[:, None, None]).frac_().mul_(6)  # [0, 6)
+    result = torch.empty_like(image)
+    for channel, (center, sign, offset) in enumerate(((3, 1, -1), (2, -1, 2), (4, -1, 2))):
+        share = (hue - center).abs_().mul_(sign).add_(offset).clamp_(0, 1)
+        torch.addcmul(low, chroma, share, out=result[:, channel])
+    return result
 
 
 def blur(image: Tensor, sigma: Tensor, active: Tensor, kernel: int) -> Tensor:
@@ -80,7 +93,7 @@ def blur(image: Tensor, sigma: Tensor, active: Tensor, kernel: int) -> Tensor:
 
 def solarize(image: Tensor, active: Tensor) -> Tensor:
     """Inverts what is brighter than one half: (B, 3, H, W) in [0, 1], (B,) bool."""
-    return _where(active, image, lambda x: torch.where(x >= 0.5, 1 - x, x))
+    return _where(active, image, lambda x: 0.5 - (x - 0.5).abs())
 
 
 def low_resolution(image: Tensor, active: Tensor, side: int) -> Tensor:
@@ -93,19 +106,17 @@ def low_resolution(image: Tensor, active: Tensor, side: int) -> Tensor:
     return _where(active, image, apply)
 
 
-def _blend_in_turn(image: Tensor, operation: Tensor, factors: Tensor, active: Tensor) -> Tensor:
-    def apply(x: Tensor, operation: Tensor, factor: Tensor) -> Tensor:
-        zero = torch.zeros_like(factor)
-        of_grey = torch.where(operation == SATURATION, 1 - factor, zero)  # (b,)
-        mean = x.mean((2, 3)) @ x.new_tensor(GREY)
-        offset = torch.where(operation == CONTRAST, (1 - factor) * mean, zero)
-        matrix = factor[:, None, None] * torch.eye(3, device=x.device)
-        matrix = matrix + of_grey[:, None, None] * x.new_tensor(GREY)  # (b, 3, 3)
-        with torch.autocast(x.device.type, enabled=False):
-            return torch.baddbmm(offset[:, None, None], matrix, x.flatten(2)).view_as(x).clamp_(0, 1)
-
-    factor = factors.gather(1, operation[:, None])[:, 0]
-    return _where(active & (operation != HUE), image, apply, operation, factor)
+def _blend(image: Tensor, operation: Tensor, factors: Tensor, active: Tensor) -> None:
+    """In place, a x + b grey(x) + c of the active samples, whichever of the three blends their operation is."""
+    factor = torch.where(active, factors.gather(1, operation[:, None])[:, 0], 1)  # (B,)
+    rest = 1 - factor
+    luma = image.new_tensor(GREY)
+    offset = rest * (operation == CONTRAST) * (image.mean((2, 3)) @ luma)
+    matrix = factor[:, None, None] * torch.eye(3, device=image.device)
+    matrix = matrix + (rest * (operation == SATURATION))[:, None, None] * luma  # (B, 3, 3)
+    with torch.autocast(image.device.type, enabled=False):
+        blended = torch.baddbmm(offset[:, None, None], matrix, image.flatten(2)).view_as(image)
+    torch.clamp(blended, 0, 1, out=image)
 
 
 def _where(active: Tensor, image: Tensor, function: Callable[..., Tensor], *arguments: Tensor) -> Tensor:
