@@ -6,7 +6,7 @@ from typing import Any, Literal
 import torch
 import torch.nn.functional as F
 from torch import Tensor
-from transformers import AutoConfig, AutoModel, AutoTokenizer, PreTrainedConfig, SiglipTextModel
+from transformers import AutoConfig, AutoModel, AutoTokenizer, PreTrainedConfig
 from transformers.image_processing_utils import ImageProcessingMixin
 from transformers.image_utils import PILImageResampling
 
@@ -128,6 +128,8 @@ def _build(
         config = getattr(whole, f"{part}_config", whole)
         if not pretrained:
             if config.model_type == "siglip_text_model":  # AutoModel does not know it
+                from transformers import SiglipTextModel
+
                 return SiglipTextModel(config).float(), config
             return AutoModel.from_config(config, dtype=torch.float32), config
         net, info = AutoModel.from_pretrained(name, dtype=torch.float32, output_loading_info=True)

@@ -88,6 +88,8 @@ class TimmEncoder(Encoder):
         else:
             self.dim = sum(net.feature_info[i]["num_chs"] for i in self.levels)
             self.stride = min(reductions[i] for i in self.levels)
+        if not self.tokens:
+            net.to(memory_format=torch.channels_last)
         self.own_pooling = self.levels is None and getattr(net, "head_hidden_size", self.dim) == self.dim
 
     def _indices(self, name: str, reductions: list[int], levels: Sequence[int]) -> list[int]:
@@ -101,11 +103,10 @@ class TimmEncoder(Encoder):
 
     def grid(self, image: Tensor) -> Tensor:
         """(B, C, H, W) in [0, 1] -> (B, D, ceil(H / stride), ceil(W / stride))."""
-        x = self.normalize(image)
+        x = self._prepare(image)
         if self.levels is not None:
             features = self.net.forward_intermediates(x, indices=self.levels, intermediates_only=True, stop_early=True)
             return _join(features)
-        x = self._fit(x)
         h, w = x.shape[-2] // self.stride, x.shape[-1] // self.stride
         x = self.net.forward_features(x)
         if self.tokens:
@@ -114,16 +115,17 @@ class TimmEncoder(Encoder):
 
     def forward(self, image: Tensor) -> Tensor:
         """(B, C, H, W) in [0, 1] -> (B, D)."""
-        return self.net(self._fit(self.normalize(image))) if self.own_pooling else super().forward(image)
+        return self.net(self._prepare(image)) if self.own_pooling else super().forward(image)
 
-    def _fit(self, x: Tensor) -> Tensor:
-        """Pad right and below to whole patches; convolutions round up by themselves."""
+    def _prepare(self, image: Tensor) -> Tensor:
+        """Normalised; padded to whole patches for a transformer, channels last (faster) for a convolutional network."""
+        x = self.normalize(image)
+        if not self.tokens:
+            x = x.contiguous(memory_format=torch.channels_last)
         if not hasattr(self.net, "patch_embed"):
-            return x
-        h, w = x.shape[-2:]
-        if h % self.stride == 0 and w % self.stride == 0:
-            return x
-        return F.pad(x, (0, -w % self.stride, 0, -h % self.stride), mode="replicate")
+            return x  # convolutions round the grid up by themselves
+        right, below = -x.shape[-1] % self.stride, -x.shape[-2] % self.stride
+        return F.pad(x, (0, right, 0, below), mode="replicate") if right or below else x
 
     def drop_patches(self, rate: float) -> None:
         """While training, leave out a random share ``rate`` of each picture's patches (FLIP, 2212.00794)."""
