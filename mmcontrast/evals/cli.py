@@ -1,13 +1,15 @@
 """``mmcontrast eval``: one subcommand per evaluation, each in its own module; results are JSON on stdout."""
 
+from mmcontrast.evals.davis_cli import add_davis, add_keypoints
 from mmcontrast.evals.image_text_cli import add_retrieval, add_zero_shot
 
-COMMANDS = (add_zero_shot, add_retrieval)
+COMMANDS = (add_zero_shot, add_retrieval, add_davis, add_keypoints)
 
 
 def add_parsers(subparsers) -> None:
     """Adds ``eval`` and its subcommands; each sets ``run``, a function of the parsed arguments."""
-    parser = subparsers.add_parser("eval", help="measure a model on labelled data", description=__doc__)
+    text = "Measure a model on labelled data. The figures are JSON on stdout; progress goes to stderr."
+    parser = subparsers.add_parser("eval", help="measure a model on labelled data", description=text)
     commands = parser.add_subparsers(dest="command", metavar="WHAT", required=True)
     for add in COMMANDS:
         add(commands)
