@@ -2,5 +2,6 @@
 
 from mmcontrast.methods.base import Method as Method
 from mmcontrast.methods.clip import CLIP as CLIP
+from mmcontrast.methods.dense_object_net import DenseObjectNet as DenseObjectNet
 
-__all__ = ["CLIP", "Method"]
+__all__ = ["CLIP", "DenseObjectNet", "Method"]

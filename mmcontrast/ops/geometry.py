@@ -102,6 +102,20 @@ def sample(image: Tensor, xy: Tensor, mode: str = "bilinear", padding: str = "bo
     return F.grid_sample(image.to(xy.dtype), unit, mode=mode, padding_mode=padding, align_corners=False)[..., 0].mT
 
 
+def to_pixels(grid: Tensor, stride: int, height: int, width: int) -> Tensor:
+    """A feature grid, whose last cells may reach beyond the picture, at every pixel by bilinear interpolation.
+
+    Args:
+        grid: (B, D, ceil(H / stride), ceil(W / stride)).
+        stride: pixels per cell.
+        height, width: of the picture.
+    Returns:
+        (B, D, H, W) float32.
+    """
+    size = (grid.shape[-2] * stride, grid.shape[-1] * stride)
+    return F.interpolate(grid.float(), size, mode="bilinear", align_corners=False)[..., :height, :width]
+
+
 def take(image: Tensor, index: Tensor) -> Tensor:
     """Values (B, N, D) of an image (B, D, H, W) at pixels (B, N) int64 given as y * W + x."""
     flat = image.flatten(2)

@@ -17,9 +17,13 @@ def _shift(x: Tensor, bits: int) -> Tensor:
 
 def mix(x: Tensor) -> Tensor:
     """SplitMix64's finaliser: int64 of any shape -> int64, every output bit depends on every input bit."""
-    x = _shift(x, 30).bitwise_xor_(x).mul_(_MIX_1)
-    x = _shift(x, 27).bitwise_xor_(x).mul_(_MIX_2)
-    return _shift(x, 31).bitwise_xor_(x)
+    return _mix_(x.clone())
+
+
+def _mix_(x: Tensor) -> Tensor:
+    x.bitwise_xor_(_shift(x, 30)).mul_(_MIX_1)
+    x.bitwise_xor_(_shift(x, 27)).mul_(_MIX_2)
+    return x.bitwise_xor_(_shift(x, 31))
 
 
 def fold(*parts: int) -> int:
@@ -44,8 +48,8 @@ def words(key: Tensor, count: int, stream: int = 0) -> Tensor:
         (B, count) int64 on the key's device, equal on every device.
     """
     start = mix(key + mix(torch.full_like(key, stream)))  # (B,)
-    step = torch.arange(1, count + 1, device=key.device, dtype=torch.int64) * _GAMMA
-    return mix(start[:, None] + step)
+    step = torch.arange(1, count + 1, device=key.device, dtype=torch.int64).mul_(_GAMMA)
+    return _mix_(start[:, None] + step)
 
 
 def uniform(key: Tensor, count: int, stream: int = 0) -> Tensor:

@@ -8,9 +8,9 @@ import torch
 from torch import nn
 from torch.utils.data import Dataset
 
-from mmcontrast.data import Collate, ToFloat, ToyPairs
+from mmcontrast.data import Collate, FindMatches, ToFloat, ToyPairs, ToyViews
 from mmcontrast.encoders import TinyConv, TinyText
-from mmcontrast.methods import CLIP, Method
+from mmcontrast.methods import CLIP, DenseObjectNet, Method
 
 
 @dataclass(frozen=True)
@@ -53,9 +53,20 @@ def _pairs() -> ToyPairs:
     return ToyPairs(length=36, size=16)
 
 
+def _views() -> ToyViews:
+    return ToyViews(length=36, size=(24, 32))
+
+
+def _matches() -> FindMatches:
+    return FindMatches(matches=40, non_matches=8, occlusion=0.01)
+
+
 CASES: dict[str, Case] = {
     "CLIP": Case(lambda: CLIP(*_towers(), dim=8), _pairs),
     "CLIP, sigmoid": Case(lambda: CLIP(*_towers(), dim=8, objective="sigmoid"), _pairs, overfit_to=0.7),
     "CLIP, locked image tower": Case(lambda: CLIP(*_towers(), dim=8, lock_image=True), _pairs),
     "CLIP, micro-batches": Case(lambda: CLIP(*_towers(), dim=8, micro_batch=2), _pairs),
+    "DenseObjectNet": Case(lambda: DenseObjectNet(TinyConv(dim=8), dim=4), _views, _matches),
+    "DenseObjectNet, triplet": Case(lambda: DenseObjectNet(TinyConv(dim=8), dim=4, loss="triplet"), _views, _matches),
+    "DenseObjectNet, info_nce": Case(lambda: DenseObjectNet(TinyConv(dim=8), dim=4, loss="info_nce"), _views, _matches),
 }

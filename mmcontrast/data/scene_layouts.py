@@ -1,0 +1,234 @@
+"""Where the files of a posed RGB-D scene lie: three layouts, told apart by what they contain.
+
+posed  color/NAME.jpg|png, depth/NAME.png (millimetres), pose/NAME.txt (4 x 4 camera-to-world, metres),
+       intrinsics.txt (3 x 3); optionally mask/NAME.png (0 background, else object numbers) and objects.json
+       ({"1": {"name": ..., "pose": 4 x 4 object-to-world}, ...})
+pdc    processed/images/NNNNNN_rgb.png, NNNNNN_depth.png, camera_info.yaml, pose_data.yaml; masks in
+       processed/image_masks/NNNNNN_mask.png; depth from processed/rendered_images where it exists
+       (https://github.com/RobotLocomotion/pytorch-dense-correspondence)
+tum    rgb.txt, depth.txt, groundtruth.txt (https://cvg.cit.tum.de/data/datasets/rgbd-dataset/file_formats),
+       depth in 1/5000 m; intrinsics.txt, unless the name holds freiburg1, 2 or 3
+"""
+
+import json
+import re
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass, field
+from typing import Any
+
+import numpy as np
+import yaml
+
+from mmcontrast.data.archives import Folder, Store
+from mmcontrast.errors import InputError
+
+# https://cvg.cit.tum.de/data/datasets/rgbd-dataset/file_formats#intrinsic_camera_calibration_of_the_kinect
+_FREIBURG = {"1": (517.3, 516.5, 318.6, 255.3), "2": (520.9, 521.0, 325.1, 249.7), "3": (535.4, 539.2, 320.1, 247.6)}
+_APART = 0.02  # seconds between a TUM colour frame and what belongs to it (their associate.py)
+
+
+@dataclass(frozen=True)
+class Frame:
+    """One posed picture of a scene; the files are member numbers of the scene's store."""
+
+    name: str
+    color: int
+    depth: int
+    mask: int | None
+    pose: np.ndarray  # (4, 4) camera-to-world, metres
+
+
+@dataclass
+class Layout:
+    """What was found of one scene.
+
+    Attributes:
+        path: what messages call it.
+        intrinsics: (3, 3).
+        depth_unit: metres per unit of depth.
+        skipped: frame -> why it cannot be used.
+        objects: object number -> ``{"name": str, "pose": (4, 4) object-to-world or absent}``.
+    """
+
+    path: str
+    intrinsics: np.ndarray
+    depth_unit: float
+    frames: list[Frame] = field(default_factory=list)
+    skipped: dict[str, str] = field(default_factory=dict)
+    objects: dict[int, dict[str, Any]] = field(default_factory=dict)
+
+    def add(self, name: str, color: int | None, depth: int | None, mask: int | None, pose: Any) -> None:
+        """Keeps a frame, or why it cannot be used."""
+        reason = None
+        if color is None:
+            reason = "has no colour picture"
+        elif depth is None:
+            reason = "has no depth picture"
+        elif pose is None:
+            reason = "has no pose"
+        else:
+            reason = _pose_problem(pose)
+        if reason:
+            self.skipped[name] = reason
+        else:
+            assert color is not None and depth is not None  # noqa: PT018
+            self.frames.append(Frame(name, color, depth, mask, pose))
+
+
+class Members:
+    """A store's members below a folder, by name."""
+
+    def __init__(self, store: Store, prefix: str) -> None:
+        self.store = store
+        self.path = f"{store.path}/{prefix}".rstrip("/")
+        self.index = {n[len(prefix) :]: i for i, n in enumerate(store.names) if n.startswith(prefix)}
+
+    def text(self, name: str) -> str | None:
+        """A text member, or None."""
+        return self.store.read(self.index[name]).decode("utf-8-sig") if name in self.index else None
+
+    def stems(self, folder: str, suffix: str = "") -> dict[str, int]:
+        """Pictures of a folder by name without extension (and without the suffix)."""
+        pattern = re.compile(re.escape(folder) + r"/([^/]+)" + re.escape(suffix) + r"\.(?:png|jpg|jpeg)$")
+        return {m[1]: i for n, i in self.index.items() if (m := pattern.match(n))}
+
+
+def layouts(store: Store) -> Iterator[tuple[Store, Layout]]:
+    """All scenes of a folder or archive in the order of their names, with the store their numbers belong to."""
+    if isinstance(store, Folder):
+        store = Folder(store.path, _all_files(store.path))
+    readers: dict[str, Callable[[Members], Layout]] = {}
+    for name in store.names:
+        for pattern, reader in _MARKERS:
+            if match := re.match(pattern, name):
+                readers.setdefault(match[1], reader)
+    for prefix in sorted(readers):
+        yield store, readers[prefix](Members(store, prefix))
+
+
+def _posed(members: Members) -> Layout:
+    layout = Layout(members.path, _intrinsics(members), 0.001)
+    color, depth, mask = (members.stems(kind) for kind in ("color", "depth", "mask"))
+    for name in sorted(color):
+        pose = members.text(f"pose/{name}.txt")
+        layout.add(name, color[name], depth.get(name), mask.get(name), None if pose is None else _numbers(pose, (4, 4)))
+    objects = json.loads(members.text("objects.json") or "{}")
+    layout.objects = {int(number): _object(entry) for number, entry in objects.items()}
+    return layout
+
+
+def _pdc(members: Members) -> Layout:
+    camera = yaml.safe_load(members.text("processed/images/camera_info.yaml") or "") or {}
+    data = camera.get("camera_matrix", {}).get("data")
+    if not data or len(data) != 9:
+        raise InputError(f"{members.path}/processed/images/camera_info.yaml: holds no camera_matrix with 9 numbers")
+    layout = Layout(members.path, np.array(data, float).reshape(3, 3), 0.001)
+    text = members.text("processed/images/pose_data.yaml")
+    if text is None:
+        raise InputError(f"{members.path}/processed/images/pose_data.yaml: missing; it holds the cameras' poses")
+    poses = {int(k): v["camera_to_world"] for k, v in yaml.load(text, _YAML).items()}
+    images = "processed/images"
+    color, depth = members.stems(images, "_rgb"), members.stems(images, "_depth")
+    depth |= members.stems("processed/rendered_images", "_depth")
+    mask = members.stems("processed/image_masks", "_mask")
+    for name in sorted(color):
+        pose = poses.get(int(name))
+        layout.add(name, color[name], depth.get(name), mask.get(name), None if pose is None else _pdc_pose(pose))
+    return layout
+
+
+def _tum(members: Members) -> Layout:
+    match = re.search(r"freiburg([123])", members.path)
+    if "intrinsics.txt" in members.index or not match:
+        intrinsics = _intrinsics(members)
+    else:
+        fx, fy, cx, cy = _FREIBURG[match[1]]
+        intrinsics = np.array([[fx, 0, cx], [0, fy, cy], [0, 0, 1]])
+    layout = Layout(members.path, intrinsics, 1 / 5000)
+    color, depth, truth = (_rows(members, f"{name}.txt") for name in ("rgb", "depth", "groundtruth"))
+    for time, (file, *_) in sorted(color.items()):
+        (of_depth,), of_pose = _nearest(depth, time) or (None,), _nearest(truth, time)
+        pose = None if of_pose is None else _from_quaternion(np.array(of_pose[:7], float))
+        layout.add(f"{time:.6f}", members.index.get(file), members.index.get(of_depth), None, pose)
+    return layout
+
+
+_MARKERS: tuple[tuple[str, Callable[[Members], Layout]], ...] = (
+    (r"(.*?)processed/images/camera_info\.yaml$", _pdc),
+    (r"((?:.*/)?)groundtruth\.txt$", _tum),
+    (r"((?:.*/)?)(?:pose|color|depth)/[^/]+$", _posed),
+)
+_YAML = getattr(yaml, "CSafeLoader", yaml.SafeLoader)  # ten times faster, as safe
+
+
+def _all_files(root: str) -> list[str]:
+    import os
+
+    return [
+        os.path.relpath(os.path.join(folder, file), root).replace(os.sep, "/")
+        for folder, _, files in sorted(os.walk(root))
+        for file in sorted(files)
+    ]
+
+
+def _intrinsics(members: Members) -> np.ndarray:
+    text = members.text("intrinsics.txt")
+    if text is None:
+        raise InputError(f"{members.path}/intrinsics.txt: missing; it holds the camera's 3 x 3 matrix in pixels")
+    matrix = _numbers(text, (3, 3))
+    if matrix is None or matrix[0, 0] <= 0 or matrix[1, 1] <= 0:
+        raise InputError(f"{members.path}/intrinsics.txt: wanted 3 rows of 3 numbers with focal lengths above 0")
+    return matrix
+
+
+def _numbers(text: str, shape: tuple[int, int]) -> np.ndarray | None:
+    """The matrix, or None where the text is none."""
+    try:
+        values = np.array(text.split(), float)
+    except ValueError:
+        return None
+    return values.reshape(shape) if values.size == shape[0] * shape[1] else None
+
+
+def _pose_problem(pose: np.ndarray) -> str | None:
+    rotation = pose[:3, :3]
+    if not np.isfinite(pose).all():
+        return "its pose is not finite (tracking was lost)"
+    if np.abs(rotation @ rotation.T - np.eye(3)).max() > 0.01 or np.linalg.det(rotation) < 0:
+        return "its pose is no rigid motion"
+    return None
+
+
+def _pdc_pose(entry: dict[str, dict[str, float]]) -> np.ndarray:
+    order = [entry["translation"][k] for k in "xyz"] + [entry["quaternion"][k] for k in "xyzw"]
+    return _from_quaternion(np.array(order, float))
+
+
+def _from_quaternion(values: np.ndarray) -> np.ndarray:
+    """tx ty tz qx qy qz qw -> (4, 4)."""
+    x, y, z, w = values[3:] / np.linalg.norm(values[3:])
+    pose = np.eye(4)
+    pose[:3, 3] = values[:3]
+    pose[:3, :3] = [
+        [1 - 2 * (y * y + z * z), 2 * (x * y - z * w), 2 * (x * z + y * w)],
+        [2 * (x * y + z * w), 1 - 2 * (x * x + z * z), 2 * (y * z - x * w)],
+        [2 * (x * z - y * w), 2 * (y * z + x * w), 1 - 2 * (x * x + y * y)],
+    ]
+    return pose
+
+
+def _rows(members: Members, name: str) -> dict[float, list[str]]:
+    text = members.text(name)
+    if text is None:
+        raise InputError(f"{members.path}/{name}: missing; a TUM RGB-D folder has rgb.txt, depth.txt, groundtruth.txt")
+    lines = [line.split() for line in text.splitlines() if line.strip() and not line.startswith("#")]
+    return {float(time): rest for time, *rest in lines}
+
+
+def _nearest(rows: dict[float, list[str]], time: float) -> list[str] | None:
+    stamp = min(rows, key=lambda t: abs(t - time), default=None)
+    return None if stamp is None or abs(stamp - time) > _APART else rows[stamp]
+
+
+def _object(entry: dict[str, Any]) -> dict[str, Any]:
+    return {"name": entry["name"], **({"pose": np.array(entry["pose"], float)} if "pose" in entry else {})}

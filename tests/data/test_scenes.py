@@ -1,0 +1,219 @@
+import shutil
+import tarfile
+
+import cv2
+import numpy as np
+import pytest
+import yaml
+
+from mmcontrast.data.scene_pairs import ScenePairs
+from mmcontrast.data.scenes import open_scenes, scale_intrinsics
+from mmcontrast.data.toy_scene import camera_around, write_toy_scene
+from mmcontrast.errors import InputError
+
+
+@pytest.fixture(scope="module")
+def toy(tmp_path_factory):
+    return write_toy_scene(tmp_path_factory.mktemp("toy") / "scene", frames=5)
+
+
+@pytest.fixture
+def copy(toy, tmp_path):
+    return shutil.copytree(toy, tmp_path / "copy")
+
+
+def to_quaternion(pose):
+    w = np.sqrt(1 + np.trace(pose[:3, :3])) / 2
+    r = pose[:3, :3]
+    return np.array([r[2, 1] - r[1, 2], r[0, 2] - r[2, 0], r[1, 0] - r[0, 1], 4 * w * w]) / (4 * w)  # x y z w
+
+
+@pytest.fixture
+def pdc(toy, tmp_path):
+    images = tmp_path / "caterpillar_scene" / "processed" / "images"
+    masks = images.parent / "image_masks"
+    masks.mkdir(parents=True)
+    images.mkdir()
+    poses = {}
+    for i in range(5):
+        shutil.copy(toy / f"color/{i:06d}.png", images / f"{i:06d}_rgb.png")
+        shutil.copy(toy / f"depth/{i:06d}.png", images / f"{i:06d}_depth.png")
+        mask = cv2.imread(str(toy / f"mask/{i:06d}.png"), cv2.IMREAD_UNCHANGED)
+        cv2.imwrite(str(masks / f"{i:06d}_mask.png"), (mask > 0).astype(np.uint8))
+        pose = np.loadtxt(toy / f"pose/{i:06d}.txt")
+        x, y, z, w = map(float, to_quaternion(pose))
+        poses[i] = {
+            "camera_to_world": {
+                "quaternion": {"w": w, "x": x, "y": y, "z": z},
+                "translation": dict(zip("xyz", map(float, pose[:3, 3]), strict=True)),
+            }
+        }
+    intrinsics = np.loadtxt(toy / "intrinsics.txt").ravel().tolist()
+    (images / "camera_info.yaml").write_text(
+        yaml.safe_dump({"camera_matrix": {"cols": 3, "rows": 3, "data": intrinsics}})
+    )
+    (images / "pose_data.yaml").write_text(yaml.safe_dump(poses))
+    return tmp_path / "caterpillar_scene"
+
+
+@pytest.fixture
+def tum(toy, tmp_path):
+    root = tmp_path / "tum"
+    shutil.copytree(toy / "color", root / "rgb")
+    (root / "depth").mkdir()
+    shutil.copy(toy / "intrinsics.txt", root)
+    lines = {"rgb": ["# color"], "depth": ["# depth"], "groundtruth": ["# pose"]}
+    for i in range(5):
+        depth = cv2.imread(str(toy / f"depth/{i:06d}.png"), cv2.IMREAD_UNCHANGED)
+        cv2.imwrite(str(root / f"depth/{i:06d}.png"), depth * 5)  # 1/5000 m
+        pose = np.loadtxt(toy / f"pose/{i:06d}.txt")
+        lines["rgb"].append(f"{100 + i}.000 rgb/{i:06d}.png")
+        lines["depth"].append(f"{100 + i}.013 depth/{i:06d}.png")
+        numbers = " ".join(f"{v:.8f}" for v in [*pose[:3, 3], *to_quaternion(pose)])
+        lines["groundtruth"] += [f"{100 + i - 0.3} 0 0 0 0 0 0 1", f"{100 + i}.004 {numbers}"]
+    for name, rows in lines.items():
+        (root / f"{name}.txt").write_text("\n".join(rows))
+    return root
+
+
+@pytest.mark.parametrize("layout", ["toy", "pdc", "tum"])
+def test_all_layouts_give_the_same_views_and_overlaps(layout, toy, request):
+    (scene,), (reference,) = open_scenes(request.getfixturevalue(layout)), open_scenes(toy)
+    assert len(scene) == 5
+    assert not scene.skipped
+    assert scene.size == (120, 160)
+    for i in range(5):
+        view, expected = scene.view(i), reference.view(i)
+        np.testing.assert_array_equal(view.color, expected.color)
+        np.testing.assert_allclose(view.depth * scene.depth_unit, expected.depth * 0.001, atol=1e-9)
+        np.testing.assert_allclose(view.pose, expected.pose, atol=1e-5)
+        np.testing.assert_allclose(view.intrinsics, expected.intrinsics)
+    share, agreement = scene.overlap(0, 1)
+    assert share > 0.9
+    assert agreement > 0.95
+    assert scene.overlap(0, 4)[0] < share
+
+
+def test_object_numbers_names_and_poses_are_read(toy):
+    (scene,) = open_scenes(toy)
+    assert set(np.unique(scene.view(0).mask)) == {0, 1, 2, 3}
+    assert scene.objects[2]["name"] == "ball-0-2"
+    assert scene.objects[2]["pose"].shape == (4, 4)
+
+
+def test_a_tar_reads_like_its_folder_and_several_scenes_are_found(toy, tmp_path):
+    write_toy_scene(tmp_path / "many" / "second", seed=1, frames=3)
+    shutil.copytree(toy, tmp_path / "many" / "first")
+    with tarfile.open(tmp_path / "all.tar", "w") as tar:
+        tar.add(tmp_path / "many", "many")
+    for place in (tmp_path / "many", tmp_path / "all.tar"):
+        assert [len(scene) for scene in open_scenes(place)] == [5, 3]
+    in_tar, in_folder = open_scenes(tmp_path / "all.tar")[1].view(2), open_scenes(tmp_path / "many")[1].view(2)
+    np.testing.assert_array_equal(in_tar.depth, in_folder.depth)
+
+
+def test_frames_can_be_held_out_by_number(toy):
+    kept, held = open_scenes([f"{toy}[:3]", f"{toy}[3:]"])
+    assert [f.name for f in kept.frames] == ["000000", "000001", "000002"]
+    assert [f.name for f in held.frames] == ["000003", "000004"]
+    with pytest.raises(InputError, match="no usable frame"):
+        open_scenes(f"{toy}[90:]")
+
+
+def test_unusable_frames_are_left_out_listed_and_warned_of(copy):
+    (copy / "pose/000000.txt").unlink()
+    (copy / "pose/000001.txt").write_text("nan " * 16)
+    (copy / "depth/000002.png").unlink()
+    cv2.imwrite(str(copy / "depth/000003.png"), np.zeros((120, 160), np.uint16))
+    with pytest.warns(UserWarning, match="4 frames cannot be used: 000000 has no pose"):
+        (scene,) = open_scenes(copy)
+    assert [f.name for f in scene.frames] == ["000004"]
+    assert scene.skipped == {
+        "000000": "has no pose",
+        "000001": "its pose is not finite (tracking was lost)",
+        "000002": "has no depth picture",
+        "000003": "has no depth above 0",
+    }
+
+
+@pytest.mark.parametrize(
+    ("content", "reason"),
+    [
+        (np.full((60, 160), 900, np.uint16), "has colour of 160x120 but depth of 160x60"),
+        (np.full((120, 160), 90, np.uint8), "wanted a 16-bit PNG"),
+        (b"", "cannot be decoded"),
+        (b"not a picture", "cannot be decoded"),
+    ],
+)
+def test_a_bad_depth_picture_is_named_with_its_reason(copy, content, reason):
+    path = copy / "depth/000002.png"
+    path.write_bytes(content) if isinstance(content, bytes) else cv2.imwrite(str(path), content)
+    with pytest.warns(UserWarning, match=f"000002 .*{reason}"):
+        (scene,) = open_scenes(copy)
+    assert len(scene) == 4
+
+
+def test_poses_must_be_rigid(copy):
+    np.savetxt(copy / "pose/000001.txt", np.diag([2.0, 2, 2, 1]))
+    with pytest.warns(UserWarning, match="000001 its pose is no rigid motion"):
+        open_scenes(copy)
+
+
+def test_missing_intrinsics_are_named(copy):
+    (copy / "intrinsics.txt").unlink()
+    with pytest.raises(InputError, match=r"intrinsics\.txt: missing"):
+        open_scenes(copy)
+    (copy / "intrinsics.txt").write_text("500 500 320")
+    with pytest.raises(InputError, match="wanted 3 rows of 3"):
+        open_scenes(copy)
+
+
+def test_a_folder_without_a_scene_says_what_was_wanted(tmp_path):
+    with pytest.raises(InputError, match="no posed RGB-D scene"):
+        open_scenes(tmp_path)
+    with pytest.raises(InputError, match="no such file"):
+        open_scenes(tmp_path / "nowhere")
+
+
+def test_tum_without_known_intrinsics_asks_for_them(tum):
+    (tum / "intrinsics.txt").unlink()
+    with pytest.raises(InputError, match=r"intrinsics\.txt: missing"):
+        open_scenes(tum)
+    known = tum.rename(tum.with_name("rgbd_dataset_freiburg2_desk"))
+    assert open_scenes(known)[0].intrinsics[0, 0] == 520.9
+
+
+def test_the_wrong_depth_unit_is_suspected_and_the_right_one_named(toy):
+    with pytest.warns(UserWarning, match=r"with 0\.001 m; the depth unit seems wrong"):
+        ScenePairs(str(toy), depth_unit=0.01)
+
+
+def test_a_scene_whose_views_have_nothing_in_common_is_refused(tmp_path):
+    folder = write_toy_scene(tmp_path / "apart", frames=2)
+    pose = camera_around(0.0)
+    pose[0, 3] += 50
+    np.savetxt(folder / "pose/000001.txt", pose)
+    with pytest.raises(InputError, match="no two views overlap"):
+        ScenePairs(str(folder))
+
+
+def test_scenes_of_two_sizes_need_a_size(toy, tmp_path):
+    write_toy_scene(tmp_path / "small", seed=1, frames=2, size=(60, 80))
+    both = [str(toy), str(tmp_path / "small")]
+    with pytest.raises(InputError, match="give size"):
+        ScenePairs(both)
+    data = ScenePairs(both, size=(60, 80))
+    assert {tuple(data[i]["image_a"].shape) for i in range(8)} == {(3, 60, 80)}
+
+
+def test_intrinsics_follow_the_pixels():
+    k = np.array([[100.0, 0, 31.5], [0, 100, 23.5], [0, 0, 1]])
+    half = scale_intrinsics(k, (48, 64), (24, 32))
+    np.testing.assert_allclose(half, [[50, 0, 15.5], [0, 50, 11.5], [0, 0, 1]])
+
+
+def test_the_shared_scenes_agree_with_themselves(test_data):
+    for name in ("redkitchen", "apc_bin"):
+        (scene,) = open_scenes(test_data(f"rgbd/{name}.tar"))
+        agreements = [scene.overlap(i, i + 2)[1] for i in range(0, len(scene) - 2, 7)]
+        assert np.median(agreements) > 0.95
