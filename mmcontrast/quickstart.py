@@ -64,7 +64,8 @@ STEPS: tuple[Callable[[Path], None], ...] = (zero_shot,)
 
 def add_parsers(subparsers) -> None:
     """Adds the ``quickstart`` subcommand."""
-    parser = subparsers.add_parser("quickstart", help="see every track work, offline", description=__doc__)
+    text = "Run every track once, offline, with the bundled models, on photographs that installed packages carry."
+    parser = subparsers.add_parser("quickstart", help="see every track work, offline", description=text)
     parser.add_argument("--out", default="runs/quickstart", metavar="DIR", help="folder for results (%(default)s)")
     parser.set_defaults(run=run_quickstart)
 

@@ -5,7 +5,6 @@ from itertools import islice
 from pathlib import Path
 
 import torch
-import torch.nn.functional as F
 from torch import Tensor
 
 from mmcontrast.data.templates import templates as read_templates
@@ -89,14 +88,14 @@ def embed_prompts(
         file = folder / "labels" / f"{_key(model, prompts)}.npy"
         if (known := load_array(file)) is not None and len(known) == len(prompts.labels):
             return known.to(device)
-    vectors = F.normalize(_sums(model, prompts, device), dim=-1)
+    vectors = _mean_directions(model, prompts, device)
     if file is not None:
         save_array(file, vectors)
     return vectors
 
 
 @torch.inference_mode()
-def _sums(model: CLIP, prompts: PromptSet, device: torch.device | str) -> Tensor:
+def _mean_directions(model: CLIP, prompts: PromptSet, device: torch.device | str) -> Tensor:
     sums: Tensor | None = None
     for chunk in _chunks(prompts, 16 * PROMPT_BATCH):
         chunk.sort(key=lambda item: len(item[1]))  # batches of like length need little padding
@@ -108,7 +107,7 @@ def _sums(model: CLIP, prompts: PromptSet, device: torch.device | str) -> Tensor
                 sums = embedded.new_zeros(len(prompts.labels), embedded.shape[1])  # (C, D)
             sums.index_add_(0, torch.tensor(places, device=embedded.device), embedded)
     assert sums is not None  # a prompt set holds at least one label with a prompt
-    return sums
+    return sums.div_(sums.norm(dim=1, keepdim=True).clamp_min(1e-12))  # in place: there may be many labels
 
 
 def _key(model: CLIP, prompts: PromptSet) -> str:
