@@ -22,7 +22,7 @@ def _fit_parser(commands: "argparse._SubParsersAction[argparse.ArgumentParser]",
     parser = commands.add_parser(
         name, help=text, description=FIT_HELP, formatter_class=argparse.RawDescriptionHelpFormatter, allow_abbrev=False
     )
-    parser.add_argument("--run", metavar="DIR", help="run directory (default: runs/ and the config's name)")
+    parser.add_argument("--run-dir", metavar="DIR", help="run directory (default: runs/ and the config's name)")
     if name == "fit":
         parser.add_argument("--help-all", action="store_true", help="every flag of model, data and trainer")
         parser.add_argument("--resume", action="store_true", help="go on from the run's last complete checkpoint")

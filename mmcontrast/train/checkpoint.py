@@ -1,8 +1,6 @@
 """Checkpoints that are whole or not there: written beside the target, flushed, then renamed."""
 
-import errno
 import os
-import shutil
 from pathlib import Path
 from typing import Any
 
@@ -11,34 +9,22 @@ import torch
 from lightning.pytorch.callbacks import Checkpoint
 from lightning.pytorch.plugins.io import TorchCheckpointIO
 
-from mmcontrast.train.failure import TrainingError
+from mmcontrast.train.failure import replacing
 
 
 def write_atomically(payload: Any, path: Path) -> None:
     """``torch.save`` that replaces ``path`` only when all bytes are on the disk.
 
     Raises:
-        TrainingError: the disk is full; the file that was there before is intact.
+        TrainingError: the disk is full or fails; the file that was there before is intact.
     """
-    path.parent.mkdir(parents=True, exist_ok=True)
     part = path.with_name(f".{path.name}.{os.getpid()}.part")
-    try:
+    with replacing(path, part):
         with part.open("wb") as file:
             torch.save(payload, file)
             file.flush()
             os.fsync(file.fileno())
         os.replace(part, path)
-    except (OSError, RuntimeError) as error:  # torch's zip writer turns a full disk into a RuntimeError
-        written = part.stat().st_size if part.exists() else 0
-        part.unlink(missing_ok=True)
-        free = shutil.disk_usage(path.parent).free
-        if getattr(error, "errno", None) == errno.ENOSPC or isinstance(error, RuntimeError) or free < 2**20:
-            kept = " The previous checkpoint is intact." if path.exists() else ""
-            raise TrainingError(
-                f"could not save {path}: the write stopped after {written / 2**20:.0f} MiB, with "
-                f"{free / 2**20:.0f} MiB free on its disk ({error}).{kept} Free some space and resume."
-            ) from error
-        raise
 
 
 class AtomicCheckpointIO(TorchCheckpointIO):

@@ -120,7 +120,7 @@ def config_files(arguments: list[str]) -> list[Path]:
 def run_folder(configs: list[Path]) -> Path:
     """runs/NAME, where configs/clip/lite.yaml is called clip-lite."""
     if not configs:
-        raise InputError("give a config with -c FILE, or the run to go on with by --run DIR --resume")
+        raise InputError("give a config with -c FILE, or the run to go on with by --run-dir DIR --resume")
     parts = configs[-1].with_suffix("").absolute().parts
     below = parts[len(parts) - parts[::-1].index("configs") :] if "configs" in parts else parts[-1:]
     return Path("runs") / "-".join(below)
@@ -131,7 +131,7 @@ def fit(args: argparse.Namespace, arguments: list[str]) -> int:
     if args.help_all:
         TrainCLI(["--help"], Path())
     configs = config_files(arguments)
-    folder = Path(args.run) if args.run else run_folder(configs)
+    folder = Path(args.run_dir) if args.run_dir else run_folder(configs)
     if not configs and (folder / "config.yaml").exists():
         arguments = ["-c", str(folder / "config.yaml"), *arguments]
     with quiet_lightning():
@@ -148,13 +148,13 @@ def fit(args: argparse.Namespace, arguments: list[str]) -> int:
 def validate(args: argparse.Namespace, arguments: list[str]) -> int:
     """Runs ``mmcontrast validate``: the validation figures of a run's last checkpoint as JSON on stdout."""
     configs = config_files(arguments)
-    folder = Path(args.run) if args.run else run_folder(configs)
+    folder = Path(args.run_dir) if args.run_dir else run_folder(configs)
     if not configs:
         arguments = ["-c", str(folder / "config.yaml"), *arguments]
     checkpoint = folder / "last.ckpt"
     if not checkpoint.exists():
         raise InputError(
-            f"{folder} has no last.ckpt to validate; train it with mmcontrast fit, or name a run with --run DIR"
+            f"{folder} has no last.ckpt to validate; train it with mmcontrast fit, or name a run with --run-dir DIR"
         )
     with quiet_lightning(), contextlib.redirect_stdout(sys.stderr):
         tune_cpu()

@@ -22,7 +22,7 @@ from mmcontrast.train.run import TRAINER_DEFAULTS, open_run, quiet_lightning, tr
 def fit(
     method: Method,
     data: Dataset | Data,
-    run: str | Path | None = None,
+    run_dir: str | Path | None = None,
     resume: bool = False,
     overwrite: bool = False,
     save_every: int = 1000,
@@ -34,7 +34,7 @@ def fit(
     Args:
         method: what to train.
         data: a training set, or a ``Data`` module of your own.
-        run: run directory; None: runs/ and the method's class name in lower case.
+        run_dir: where everything goes; None: runs/ and the method's class name in lower case.
         resume: go on from the run's last checkpoint.
         overwrite: start again in a directory that holds a run.
         save_every: optimiser steps between checkpoints within an epoch.
@@ -55,7 +55,7 @@ def fit(
         raise InputError(f"fit does not know {', '.join(hints)}".replace(" (did you mean ?)", ""))
     if isinstance(data, Data) and for_data:
         raise InputError(f"give {', '.join(for_data)} to Data(...) itself, since data is a Data module already")
-    folder = Path(run) if run else Path("runs") / type(method).__name__.lower()
+    folder = Path(run_dir) if run_dir else Path("runs") / type(method).__name__.lower()
     learner = Learner(method, **for_learner, seed=seed)
     module = data if isinstance(data, Data) else Data(data, **for_data, seed=seed)
     with quiet_lightning():

@@ -4,14 +4,17 @@ from typing import Any
 
 import lightning.pytorch as L
 import torch
+import torch.distributed as dist
 from torch import Tensor
 from torch.optim import Optimizer
 
 from mmcontrast.methods.base import Method
+from mmcontrast.ops.distributed import world
 from mmcontrast.ops.random import fold
 from mmcontrast.train.guard import Guard
 from mmcontrast.train.optim import OptimizerName, build_optimizer, parameter_groups
 from mmcontrast.train.schedule import Shape, cosine_ramp, learning_rate_factor
+from mmcontrast.train.start import start_from
 
 
 class Learner(L.LightningModule):
@@ -37,6 +40,8 @@ class Learner(L.LightningModule):
         gamma: factor of each drop.
         layer_decay: factor on the learning rate per block from output to input; None: all alike.
         lr_scale: name of a part of the method -> factor on its learning rate, for instance {image_encoder: 0.1}.
+        start: weights to begin with: a model for ``mmcontrast.load`` or a .safetensors file, of which those are taken
+            that the method has too, by name and shape.
         max_skipped: optimiser steps with a non-finite loss or gradient to skip before giving up.
         log_every: optimiser steps between two rows of metrics.
         seed: of the randomness inside the method.
@@ -60,6 +65,7 @@ class Learner(L.LightningModule):
         gamma: float = 0.1,
         layer_decay: float | None = None,
         lr_scale: dict[str, float] | None = None,
+        start: str | None = None,
         max_skipped: int = 3,
         log_every: int = 10,
         seed: int = 0,
@@ -71,9 +77,14 @@ class Learner(L.LightningModule):
         self.warmup, self.schedule, self.final_lr = warmup, schedule, final_lr
         self.milestones, self.gamma = milestones, gamma
         self.layer_decay, self.lr_scale = layer_decay, lr_scale
-        self.log_every, self.seed = log_every, seed
+        self.start, self.log_every, self.seed = start, log_every, seed
         self.guard = Guard(self, max_skipped)
-        self.scalars: dict[str, Tensor | float] = {}
+        self.scalars: dict[str, Tensor] = {}
+
+    def setup(self, stage: str) -> None:
+        """Copies the weights to start from; a resumed run's own replace them afterwards."""
+        if stage == "fit" and self.start is not None:
+            start_from(self.method, self.start)
 
     def configure_optimizers(self) -> Optimizer:
         """Groups of the method's trainable parameters; the schedules act in ``optimizer_step``."""
@@ -129,15 +140,20 @@ class Learner(L.LightningModule):
         self._log(step + 1, self.lr * factor)
 
     def _log(self, step: int, lr: float) -> None:
-        self.scalars["lr"] = lr
+        """Every so many steps, the mean of the scalars over ranks goes to all loggers."""
+        if step % self.log_every and step != self.total_steps:
+            return
+        means = torch.stack([value.float() for value in self.scalars.values()])
+        if world()[1] > 1:
+            dist.all_reduce(means)
+        values = dict(zip(self.scalars, (means / world()[1]).tolist(), strict=True)) | {"lr": lr}
         if self.guard.skipped:
-            self.scalars["skipped"] = float(self.guard.skipped)
-        if step % self.log_every == 0 or step == self.total_steps:
-            values = {f"train/{name}": float(value) for name, value in self.scalars.items()}
-            if unreadable := getattr(getattr(self.trainer, "datamodule", None), "unreadable", None):
-                values["data/corrupt"] = float(unreadable.corrupt)
-            for logger in self.loggers:
-                logger.log_metrics(values, step)
+            values["skipped"] = self.guard.skipped
+        values = {f"train/{name}": value for name, value in values.items()}
+        if unreadable := getattr(getattr(self.trainer, "datamodule", None), "unreadable", None):
+            values["data/corrupt"] = unreadable.corrupt
+        for logger in self.loggers:
+            logger.log_metrics(values, step)
 
     def on_save_checkpoint(self, checkpoint: dict[str, Any]) -> None:
         """The count of skipped steps outlives a resume."""

@@ -9,6 +9,8 @@ import lightning.pytorch as L
 from lightning.pytorch.loggers import Logger
 from lightning.pytorch.utilities import rank_zero_only
 
+from mmcontrast.train.failure import replacing
+
 
 def world_rank() -> int:
     """This process's rank, as the launcher's environment variables say, also before the processes know each other."""
@@ -66,7 +68,7 @@ class MetricsCSV(Logger):
         if new:
             self._rewrite()
         else:
-            with self.path.open("a", newline="") as file:
+            with replacing(self.path, self.part), self.path.open("a", newline="") as file:
                 csv.DictWriter(file, self._columns).writerow(self.rows[-1])
 
     @property
@@ -74,14 +76,18 @@ class MetricsCSV(Logger):
         """The file."""
         return self.folder / "metrics.csv"
 
+    @property
+    def part(self) -> Path:
+        """The file while it is rewritten."""
+        return self.path.with_suffix(".csv.part")
+
     def _rewrite(self) -> None:
-        self.folder.mkdir(parents=True, exist_ok=True)
-        part = self.path.with_suffix(".csv.part")
-        with part.open("w", newline="") as file:
-            writer = csv.DictWriter(file, self._columns)
-            writer.writeheader()
-            writer.writerows(self.rows)
-        os.replace(part, self.path)
+        with replacing(self.path, self.part):
+            with self.part.open("w", newline="") as file:
+                writer = csv.DictWriter(file, self._columns)
+                writer.writeheader()
+                writer.writerows(self.rows)
+            os.replace(self.part, self.path)
 
     def rewind(self, rows: int) -> None:
         """Reads the file of an earlier run and forgets what came after its first ``rows`` rows."""
@@ -147,5 +153,6 @@ def draw_losses(rows: list[dict[str, float]], path: Path) -> None:
     axes.grid(alpha=0.3)
     axes.legend()
     part = path.with_suffix(".part.png")
-    figure.savefig(part)
-    os.replace(part, path)
+    with replacing(path, part):
+        figure.savefig(part)
+        os.replace(part, path)

@@ -1,5 +1,6 @@
 """One line of progress for the whole run: epoch, steps, time left, speed and the key figures."""
 
+import shutil
 import sys
 import time
 from typing import Any
@@ -35,7 +36,6 @@ class Progress(ProgressBar):
             self._bar = tqdm(
                 total=self._total,
                 initial=self._first,
-                dynamic_ncols=True,
                 mininterval=0.2,
                 bar_format="{desc} |{bar}| {n_fmt}/{total_fmt} {elapsed}<{remaining} {postfix}",
             )
@@ -46,7 +46,7 @@ class Progress(ProgressBar):
             return
         now, step = time.monotonic(), trainer.global_step
         if self._bar is not None:
-            self._bar.n = step
+            self._bar.n, self._bar.ncols = step, shutil.get_terminal_size().columns - 1
             if now - self._last_line > 0.5 or step == self._total:
                 self._last_line = now
                 self._bar.set_description_str(self._epoch(trainer), refresh=False)

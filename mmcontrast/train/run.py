@@ -42,7 +42,7 @@ def open_run(folder: Path, resume: bool, overwrite: bool) -> Path | None:
     elif last.exists() and not overwrite:
         raise InputError(
             f"{folder} already holds a run. Go on with --resume, start again with --overwrite, or choose another place "
-            f"with --run DIR"
+            f"with --run-dir DIR"
         )
     if world_rank() == 0:
         stale = ("last.ckpt", "metrics.csv", "loss.png", "config.yaml")

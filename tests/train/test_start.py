@@ -1,0 +1,27 @@
+import pytest
+import torch
+from safetensors.torch import save_file
+
+from mmcontrast.errors import InputError
+from tests.train.tiny import Regress, train
+
+
+def test_starts_from_the_weights_that_names_and_shapes_share(tmp_path, capsys):
+    given = {"line.0.weight": torch.full((4, 4), 0.25), "line.3.weight": torch.ones(7, 7), "other": torch.ones(2)}
+    save_file(given, tmp_path / "part.safetensors")
+    method = train(tmp_path / "run", start=str(tmp_path / "part.safetensors"), lr=0.0)
+    assert torch.equal(method.line[0].weight, given["line.0.weight"])
+    assert "1 of " in capsys.readouterr().err
+
+
+def test_a_resumed_run_goes_on_from_its_own(tmp_path):
+    save_file({"line.0.weight": torch.full((4, 4), 0.25)}, tmp_path / "part.safetensors")
+    trained = train(tmp_path / "run", max_epochs=2, max_steps=4)
+    resumed = train(tmp_path / "run", start=str(tmp_path / "part.safetensors"), lr=0.0, max_epochs=2, resume=True)
+    assert torch.equal(resumed.line[0].weight, trained.line[0].weight)
+
+
+def test_nothing_in_common(tmp_path):
+    save_file({"other": torch.ones(2)}, tmp_path / "part.safetensors")
+    with pytest.raises(InputError, match="no weights in common with this Regress; it has other"):
+        train(tmp_path / "run", Regress(), start=str(tmp_path / "part.safetensors"))
