@@ -32,7 +32,8 @@ def load(name: str | Path, **overrides: Any) -> Method | Encoder:
             - a bundled model (``bundled()`` lists them): "clip-lite"
             - a run directory (config.yaml, last.ckpt) or an exported one (config.yaml, model.safetensors)
             - "hf-hub:USER/REPO": an exported directory on the Hugging Face hub
-            - "open_clip:ARCH/TAG", or a checkpoint file in place of TAG; "open_clip:FOLDER" with open_clip_config.json
+            - "open_clip:ARCH/TAG", or a checkpoint file in place of TAG; "open_clip:FOLDER" with open_clip_config.json,
+              or "open_clip:hf-hub:USER/REPO" with the same
             - "hf:FOLDER" or "hf:USER/REPO": a CLIP or SigLIP checkpoint of transformers
             - "timm:NAME" with timm's weights, or "timm:NAME@FILE" with your own
         **overrides: constructor arguments of the method (of the encoder, for timm) to set differently.

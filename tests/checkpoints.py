@@ -72,7 +72,10 @@ def save_hf_siglip(folder: Path) -> SiglipModel:
 
 
 def save_open_clip(folder: Path, sigmoid: bool = False, vision: dict | None = None) -> torch.nn.Module:
-    """open_clip_config.json and open_clip_model.safetensors, as in its repositories on the hub."""
+    """open_clip_config.json and open_clip_model.safetensors, as in its repositories on the hub.
+
+    As SigLIP's there, those for the sigmoid have a tokenizer of transformers.
+    """
     from safetensors.torch import save_file
 
     torch.manual_seed(0)
@@ -83,6 +86,8 @@ def save_open_clip(folder: Path, sigmoid: bool = False, vision: dict | None = No
     }
     if sigmoid:
         config |= {"init_logit_bias": -10.0, "init_logit_scale": 2.3, "custom_text": True}
+        config["text_cfg"]["hf_tokenizer_name"] = "beside-the-config"
+        save_tokenizer(folder, 12)
     preprocessing = {
         "mean": [0.5, 0.5, 0.5],
         "std": [0.5, 0.25, 0.5],

@@ -109,7 +109,8 @@ class OpenClipText(TextEncoder):
             and self.net.cls_emb is None
             and self.net.pool_type == "argmax"
         )
-        self.tokenizer = OpenClipTokenizer(open_clip.get_tokenizer(_schema(arch)), self._short)
+        source = open_clip.get_tokenizer(_schema(arch))
+        self.tokenizer = OpenClipTokenizer(source, self._short and isinstance(source, SimpleTokenizer))
 
     def forward(self, tokens: Tensor) -> Tensor:
         """(B, L) int64 -> (B, D)."""
@@ -141,7 +142,7 @@ class OpenClipTokenizer(Tokenizer):
 
     Args:
         source: open_clip's tokenizer.
-        short: pad to the longest text only; its end token is the highest of its ids.
+        short: pad to the longest text only, which ends with the highest of its ids.
     """
 
     def __init__(self, source: Any, short: bool = False) -> None:
