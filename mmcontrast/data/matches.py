@@ -57,11 +57,11 @@ class FindMatches(nn.Module):
 
     def forward(self, batch: dict[str, Any]) -> dict[str, Any]:
         """Raw pairs on any device -> the same with pictures as float and the entries above."""
-        height, width = batch["image_a"].shape[-2:]
+        width = batch["image_a"].shape[-1]
         if 4 * self.radius >= width:
             raise InputError(f"radius {self.radius} leaves no room for non-matches in pictures {width} wide")
         images = {name: batch[name].float() / 255 for name in ("image_a", "image_b")}
-        found = self.follow(batch)
+        found: tuple[Tensor, ...] = self.follow(batch)
         warped, given = ((batch["source"] == source).nonzero()[:, 0] for source in (WARPED, GIVEN))
         if len(warped):
             image_b, *of_warp = self.warp.pairs(images["image_a"][warped], batch["key"][warped], self.attempts)
@@ -87,9 +87,8 @@ class FindMatches(nn.Module):
         """Tries pixels of a: (B, A, 2) pixels, (B, A, 2) where b sees them, (B, A) bool whether it does."""
         height, width = batch["image_a"].shape[-2:]
         mask_a, mask_b = batch["mask_a"], batch["mask_b"]
-        metres_a, metres_b = (
-            batch[name].float() * batch["depth_unit"][:, None, None] for name in ("depth_a", "depth_b")
-        )
+        unit = batch["depth_unit"][:, None, None]
+        metres_a, metres_b = (batch[name].float() * unit for name in ("depth_a", "depth_b"))
         usable = (mask_a > 0) & ((metres_a > 0) | batch["blind"][:, None, None])
         index = draw_pixels(usable, uniform(batch["key"], self.attempts, stream=_STREAM))  # (B, A)
         y = index.div(width, rounding_mode="floor")
@@ -119,5 +118,5 @@ class FindMatches(nn.Module):
         return xy_a, torch.where(is_match[..., None], xy_b, 0), is_match
 
 
-def _replace(found: Sequence[Tensor], rows: Tensor, by: Sequence[Tensor]) -> list[Tensor]:
-    return [old.index_copy(0, rows, new) for old, new in zip(found, by, strict=True)]
+def _replace(found: Sequence[Tensor], rows: Tensor, by: Sequence[Tensor]) -> tuple[Tensor, ...]:
+    return tuple(old.index_copy(0, rows, new) for old, new in zip(found, by, strict=True))

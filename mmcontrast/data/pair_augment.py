@@ -48,9 +48,7 @@ class PairAugment(nn.Module):
             if any(self.jitter):
                 centre, strength = u.new_tensor([1, 1, 1, 0]), u.new_tensor(self.jitter)
                 factors = (centre + (2 * u[:, 1:5] - 1) * strength).maximum((centre - 1) / 2)
-                image = photometric.jitter(
-                    image, u[:, 5:9].argsort(1), factors, torch.ones_like(u[:, 0], dtype=torch.bool)
-                )
+                image = photometric.jitter(image, u[:, 5:9].argsort(1), factors, u[:, 0] >= 0)
             batch[f"image_{side}"] = image
         return mirror(batch, uniform(batch["key"], 1, stream=_FLIP)[:, 0] < self.flip)
 

@@ -28,7 +28,7 @@ def draw_non_matches(
     """Pixels for each match that are not the match: some on the objects, the others on the background.
 
     A pixel within the radius of its match moves half the picture's width to the side, so that the radius stays empty
-    also where an object is smaller than it.  Where there is no background all are drawn on the objects, and the reverse.
+    also where an object is smaller than it.  Without background all are drawn on the objects, and the reverse.
 
     Args:
         mask: (B, H, W) bool, the objects of b.
@@ -40,7 +40,7 @@ def draw_non_matches(
     Returns:
         (B, N, K) int64 y * W + x.
     """
-    (batch, height, width), n = mask.shape, match_b.shape[1]
+    (batch, _, width), n = mask.shape, match_b.shape[1]
     lists = _PixelLists(torch.stack([mask, ~mask], 1))
     k = torch.arange(count, device=mask.device)
     group = (k >= (masked_share[:, None] * count).round()).long()  # (B, K): 0 on the objects, 1 on the background

@@ -80,7 +80,7 @@ def raw_pair(
 
 
 def _tensor(array: np.ndarray) -> torch.Tensor:
-    return torch.from_numpy(np.require(array, requirements="CW"))
+    return torch.from_numpy(np.require(array, requirements=["C", "W"]))
 
 
 def _padded(points: np.ndarray) -> torch.Tensor:

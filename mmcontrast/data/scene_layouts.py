@@ -149,7 +149,7 @@ def _tum(members: Members) -> Layout:
     for time, (file, *_) in sorted(color.items()):
         (of_depth,), of_pose = _nearest(depth, time) or (None,), _nearest(truth, time)
         pose = None if of_pose is None else _from_quaternion(np.array(of_pose[:7], float))
-        layout.add(f"{time:.6f}", members.index.get(file), members.index.get(of_depth), None, pose)
+        layout.add(f"{time:.6f}", members.index.get(file), members.index.get(of_depth or ""), None, pose)
     return layout
 
 

@@ -22,7 +22,7 @@ class ScenePairs(Dataset[dict[str, Any]]):
         within: two views of one scene, with one object, several, or a whole room without masks.
         different: views of two scenes that show different objects; no pixel matches any other (blind non-matches).
         across: views of two scenes that show the same object.  Where both know the object's pose, its surface gives
-            matches; else a's object is only held apart from b's background, which is safe where blind non-matches on the
+            matches; else a's object is only held apart from b's background, which is safe: blind non-matches on the
             object itself, as in the public code, could be matches.
         synthetic: a within-scene pair with the objects of another scene's pair pasted in front.
 
@@ -54,11 +54,11 @@ class ScenePairs(Dataset[dict[str, Any]]):
                     scene.objects = {1: {"name": name}}
             self.scenes += opened
         self.kind, self.length, self.overlap = kind, length, overlap
-        self.size = tuple(size) if size else self.scenes[0].size
+        self.size = (size[0], size[1]) if size else self.scenes[0].size
         if not size and (other := [s for s in self.scenes if s.size != self.size]):
             raise InputError(
-                f"{other[0].path}: pictures of {other[0].size[::-1]} beside {self.size[::-1]} in {self.scenes[0].path}; "
-                "give size=(height, width) to bring all to one"
+                f"{other[0].path}: pictures of {other[0].size[::-1]} beside {self.size[::-1]} in "
+                f"{self.scenes[0].path}; give size=(height, width) to bring all to one"
             )
         self.names = [{entry["name"] for entry in scene.objects.values()} for scene in self.scenes]
         if kind == "within":
@@ -69,8 +69,8 @@ class ScenePairs(Dataset[dict[str, Any]]):
             self.first = [i for i, partners in enumerate(self.partners) if partners]
             if not self.first:
                 raise InputError(
-                    f"no two scenes for pairs of kind {kind!r}: they need masks, and objects named in objects.json or as "
-                    "keys of a mapping"
+                    f"no two scenes for pairs of kind {kind!r}: they need masks, and objects named in objects.json "
+                    "or as keys of a mapping"
                 )
 
     def __len__(self) -> int:
@@ -162,12 +162,7 @@ def paste(pair: dict[str, Any], front: dict[str, Any]) -> dict[str, Any]:
     if shift + top >= OBJECTS:
         raise InputError(f"{shift} and {top} objects do not fit into one pair of at most {OBJECTS - 1}")
     covers = [mask > 0 for mask in front["mask"]]
-    laid = [
-        np.where(cover[..., None], f, p)
-        for cover, f, p in zip(
-            covers, (front["image_a"], front["image_b"]), (pair["image_a"], pair["image_b"]), strict=True
-        )
-    ]
+    images = [np.where(c[..., None], front[i], pair[i]) for c, i in zip(covers, ("image_a", "image_b"), strict=True)]
     depths = [_in_unit(depth, front["depth_unit"], pair["depth_unit"]) for depth in front["depth"]]
     motion = np.full((OBJECTS, 4, 4), np.nan)
     motion[: shift + 1] = pair["motion"]
@@ -178,8 +173,8 @@ def paste(pair: dict[str, Any], front: dict[str, Any]) -> dict[str, Any]:
     motion[shift + 1 : shift + top + 1] = back @ front["motion"] @ into
     return {
         **pair,
-        "image_a": laid[0],
-        "image_b": laid[1],
+        "image_a": images[0],
+        "image_b": images[1],
         "depth": tuple(np.where(c, f, p) for c, f, p in zip(covers, depths, pair["depth"], strict=True)),
         "mask": tuple(
             np.where(c, f + np.uint8(shift), p) for c, f, p in zip(covers, front["mask"], pair["mask"], strict=True)

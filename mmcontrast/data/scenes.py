@@ -93,7 +93,7 @@ class Scene:
         color = decode(self.store.read(frame.color), name=self.name(index))
         depth = _decode_depth(self.store.read(frame.depth), self.name(index))
         if frame.mask is None:
-            mask = np.ones(depth.shape, np.uint8)
+            mask: np.ndarray = np.ones(depth.shape, np.uint8)
         else:
             mask = _decode_mask(self.store.read(frame.mask), self.name(index))
             if mask.shape != depth.shape:
@@ -173,7 +173,7 @@ def open_scenes(scenes: Scenes, depth_unit: float | None = None) -> list[Scene]:
     Raises:
         InputError: no scene there, or intrinsics or every pose missing; the message names the file.
     """
-    found = []
+    found: list[Scene] = []
     for place in [scenes] if isinstance(scenes, str | Path) else scenes:
         match = re.fullmatch(r"(.*)\[(\d*):(\d*)\]", str(place))
         path, frames = (
@@ -184,8 +184,8 @@ def open_scenes(scenes: Scenes, depth_unit: float | None = None) -> list[Scene]:
             found += [Scene(whole, layout, frames, depth_unit) for whole, layout in layouts(store)]
         if len(found) == before:
             raise InputError(
-                f"{place}: no posed RGB-D scene there; wanted color/, depth/, pose/ and intrinsics.txt, or a pdc or TUM "
-                "RGB-D folder"
+                f"{place}: no posed RGB-D scene there; wanted color/, depth/, pose/ and intrinsics.txt, or a pdc "
+                "or TUM RGB-D folder"
             )
     return found
 

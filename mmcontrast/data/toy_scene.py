@@ -60,8 +60,8 @@ class ToyScene:
             waves = np.sin(np.einsum("pa,cta->pct", point[own], self.wave[surface]) + self.phase[surface])
             color[own] = self.base[surface] + 25 * waves.sum(2)
         millimetres = np.where(hit, np.round(nearest * 1000), 0).reshape(size).astype(np.uint16)
-        color = np.where(hit[:, None], color, 255).clip(0, 255).reshape(height, width, 3).astype(np.uint8)
-        return View(color, millimetres, np.where(hit, mask, 0).reshape(size).astype(np.uint8), intrinsics, pose)
+        picture = np.where(hit[:, None], color, 255).clip(0, 255).reshape(height, width, 3).astype(np.uint8)
+        return View(picture, millimetres, np.where(hit, mask, 0).reshape(size).astype(np.uint8), intrinsics, pose)
 
 
 def camera_around(angle: float, elevation: float = 0.7, distance: float = 0.6) -> np.ndarray:

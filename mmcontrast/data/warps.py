@@ -174,7 +174,8 @@ class FlowPairs(Dataset[dict[str, Any]]):
             ]
         except ImageError as error:
             return {"corrupt": str(error), "key": key.fold()}
-        return raw_pair(key, *images, source=GIVEN, given=flow_points(*images, self.tolerance, GIVEN_POINTS, rng))
+        points = flow_points(images[0], images[1], self.tolerance, GIVEN_POINTS, rng)
+        return raw_pair(key, images[0], images[1], source=GIVEN, given=points)
 
     def name(self, index: int) -> str:
         """Where the sample comes from."""
@@ -184,10 +185,11 @@ class FlowPairs(Dataset[dict[str, Any]]):
 def flow_points(
     image_a: np.ndarray, image_b: np.ndarray, tolerance: float, count: int, rng: np.random.Generator
 ) -> tuple[np.ndarray, np.ndarray]:
-    """Points that DIS optical flow follows from a to b and back to within ``tolerance`` pixels: two (P, 2), P <= count."""
+    """Points that DIS optical flow follows from a to b and back to within ``tolerance`` pixels: two (P, 2)."""
     grey_a, grey_b = (cv2.cvtColor(image, cv2.COLOR_RGB2GRAY) for image in (image_a, image_b))
     flow = cv2.DISOpticalFlow.create(cv2.DISOPTICAL_FLOW_PRESET_MEDIUM)
-    there, back = flow.calc(grey_a, grey_b, None), flow.calc(grey_b, grey_a, None)  # (H, W, 2)
+    there = flow.calc(grey_a, grey_b, None)  # type: ignore[call-overload]  # (H, W, 2)
+    back = flow.calc(grey_b, grey_a, None)  # type: ignore[call-overload]
     height, width = grey_a.shape
     xy_a = rng.integers((width, height), size=(2 * count, 2))
     moved = there[xy_a[:, 1], xy_a[:, 0]]

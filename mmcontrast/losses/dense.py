@@ -168,7 +168,7 @@ def pixel_info_nce(
         of_a = -F.logsigmoid(found.positive - found.row_max - found.row_log_sum).mean()
         of_b = -F.logsigmoid(found.positive - found.column_max - found.column_log_sum).mean()
         losses.append((of_a + of_b) / 2)
-    return torch.stack(losses)
+    return torch.stack(losses).float()
 
 
 def _mean(value: Tensor, counts: Tensor) -> Tensor:

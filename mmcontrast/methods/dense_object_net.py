@@ -22,8 +22,8 @@ class DenseObjectNet(Method):
     ``match_b`` (B, N, 2) pixels (x, y); ``is_match`` (B, N) bool; ``anchor`` (B, N) bool, pixels of a with non-matches;
     ``non_match`` (B, N, K) int64 pixels y * W + x of b.  In a blind pair no pixel matches and every anchor counts.
 
-    Each pair has its own mean and its own count of hard negatives, and the loss is the mean over pairs: the paper's steps
-    on one pair, averaged.
+    Each pair has its own mean and its own count of hard negatives, and the loss is the mean over pairs: the paper's
+    steps on one pair, averaged.
 
     Args:
         encoder: of stride 8 in the paper; its grid is brought to full size by bilinear interpolation.
