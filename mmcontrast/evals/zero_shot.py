@@ -75,7 +75,7 @@ def zero_shot(
         "unreadable": len(features.unreadable),
     }
     if confusion_png:
-        title = f"{result['top1']:.1%} of {len(target)} pictures, {len(classes)} classes"
+        title = f"Zero-shot: {result['top1']:.1%} of {len(target)} pictures right"
         draw_confusion(confusion(target, predicted, len(classes)), classes, confusion_png, title)
     return result
 

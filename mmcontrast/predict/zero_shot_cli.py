@@ -74,6 +74,8 @@ def run_zero_shot(args: argparse.Namespace) -> int:
                 sink(Row(path, [(names[c], v) for c, v in zip(places, values, strict=True)], next(scores)))
             bar.update(len(errors))
     where = f"the error column of {args.out}" if args.out else "the table"
+    if args.out:
+        print(f"mmcontrast: wrote {len(files)} rows to {args.out}.", file=sys.stderr)
     if failed:
         print(f"mmcontrast: {failed} of {len(files)} files could not be read; see {where}.", file=sys.stderr)
     return 1 if failed else 0
