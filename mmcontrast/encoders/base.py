@@ -12,7 +12,11 @@ from mmcontrast.errors import InputError
 
 
 class Tower(Configurable, nn.Module):
-    """What image and text encoders share."""
+    """What image and text encoders share.
+
+    Constructor arguments named ``pretrained`` and ``weights`` say where first weights come from.  Loading a trained
+    model leaves them out, since its own weights follow.
+    """
 
     dim: int
 

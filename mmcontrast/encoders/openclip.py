@@ -163,6 +163,7 @@ class OpenClipTokenizer(Tokenizer):
 
 def read_checkpoint(arch: str, pretrained: str | Path) -> tuple[OpenClipImage, OpenClipText, dict[str, Tensor]]:
     """A checkpoint of open_clip -> its towers, and its scale (and bias)."""
+    arch = with_activation(arch, str(pretrained))
     _config(arch)
     try:
         model = open_clip.create_model(
@@ -182,6 +183,13 @@ def read_checkpoint(arch: str, pretrained: str | Path) -> tuple[OpenClipImage, O
     if model.logit_bias is not None:
         scalars["bias"] = model.logit_bias.detach()
     return image, text, scalars
+
+
+def with_activation(arch: str, tag: str) -> str:
+    """The QuickGELU variant of an architecture, if the tag's weights were trained with it; open_clip only warns."""
+    variant = f"{arch}-quickgelu"
+    trained_so = open_clip.get_pretrained_cfg(arch, tag).get("quick_gelu", False)
+    return variant if trained_so and variant in open_clip.list_models() else arch
 
 
 def _schema(arch: str) -> str:

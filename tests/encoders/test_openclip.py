@@ -4,6 +4,7 @@ import pytest
 import torch
 
 from mmcontrast.encoders import OpenClipImage, OpenClipText
+from mmcontrast.encoders.openclip import with_activation
 from mmcontrast.errors import InputError
 from tests import checkpoints
 
@@ -76,6 +77,13 @@ def test_patches_are_dropped_in_training_only(tmp_path):
     encoder.train()(torch.rand(1, 3, 32, 32))
     encoder.eval()(torch.rand(1, 3, 32, 32))
     assert seen == [5, 17]
+
+
+def test_activation_is_that_of_the_weights():
+    assert with_activation("ViT-B-32", "openai") == "ViT-B-32-quickgelu"
+    assert with_activation("ViT-B-32-quickgelu", "openai") == "ViT-B-32-quickgelu"
+    assert with_activation("ViT-B-32", "laion2b_s34b_b79k") == "ViT-B-32"
+    assert with_activation("ViT-B-32", "weights.pt") == "ViT-B-32"
 
 
 def test_unknown_architecture_is_refused():
