@@ -28,7 +28,7 @@ class Mixture(Dataset[dict[str, Any]]):
 
     def __init__(
         self,
-        sources: Sequence[Dataset[dict[str, Any]]],
+        sources: Sequence[Dataset],  # unsubscripted: jsonargparse reads no arguments of a generic alias
         weights: Sequence[float] | None = None,
         length: int | None = None,
     ) -> None:
