@@ -77,6 +77,8 @@ class Tar:
             self.names, self._spans = _cached_index(self.path) if plain else self._unpack()
         except (tarfile.TarError, EOFError, zlib.error, OSError) as error:
             raise InputError(f"{path}: not a complete tar file ({error}); fetch it again") from error
+        if plain and len(self._spans) and self._spans[-1].sum() > os.path.getsize(path):
+            raise InputError(f"{path}: not a complete tar file (it ends inside {self.names[-1]}); fetch it again")
 
     def read(self, member: int) -> bytes:
         """Contents of one member."""

@@ -6,6 +6,7 @@ refused before a pixel is decoded.
 
 import io
 import os
+import warnings
 from pathlib import Path
 from typing import Literal
 
@@ -155,7 +156,10 @@ def _from_file(source: str | Path | bytes, at_least: int | None) -> np.ndarray:
         if image is not None:
             return image
         source = data
-    with Image.open(io.BytesIO(source) if isinstance(source, bytes) else source) as picture:
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", Image.DecompressionBombWarning)  # the limit here is lower
+        opened = Image.open(io.BytesIO(source) if isinstance(source, bytes) else source)
+    with opened as picture:
         if at_least is not None and picture.format == "JPEG":
             _check_size(*picture.size)
             picture.draft(None, (at_least, at_least))

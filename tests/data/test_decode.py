@@ -1,0 +1,188 @@
+"""Every kind of picture gives its right pixels, and every broken one an error that names it."""
+
+import io
+import struct
+import zlib
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+from PIL import Image, ImageOps
+
+from mmcontrast.data.decode import ImageError, crop, decode, load, random_crop, resize
+
+RNG = np.random.default_rng(0)
+# Smooth, so that JPEG keeps it; every corner another colour, so that orientations differ.
+RAMP = np.stack(np.meshgrid(np.linspace(0, 255, 60), np.linspace(0, 200, 40)), -1).astype(np.uint8)
+RAMP = np.dstack([RAMP, np.full((40, 60), 90, np.uint8)])  # (40, 60, 3)
+
+
+def encoded(picture: Image.Image, kind: str, **options: object) -> bytes:
+    file = io.BytesIO()
+    picture.save(file, kind, **options)
+    return file.getvalue()
+
+
+def png_header(width: int, height: int) -> bytes:
+    """A PNG that promises pixels it does not have."""
+    header = b"IHDR" + struct.pack(">IIBBBBB", width, height, 8, 2, 0, 0, 0)
+    chunk = struct.pack(">I", 13) + header + struct.pack(">I", zlib.crc32(header))
+    return b"\x89PNG\r\n\x1a\n" + chunk + b"\0\0\0\0IEND\xaeB`\x82"
+
+
+@pytest.mark.parametrize("kind", ["PNG", "BMP", "TIFF", "PPM"])
+def test_lossless_kinds_keep_every_pixel(kind: str):
+    np.testing.assert_array_equal(decode(encoded(Image.fromarray(RAMP), kind)), RAMP)
+
+
+@pytest.mark.parametrize("orientation", range(1, 9))
+@pytest.mark.parametrize("kind", ["JPEG", "PNG", "TIFF"])
+def test_exif_orientation(kind: str, orientation: int):
+    exif = Image.Exif()
+    exif[0x0112] = orientation
+    data = encoded(Image.fromarray(RAMP), kind, exif=exif)
+    wanted = np.asarray(ImageOps.exif_transpose(Image.open(io.BytesIO(data))))
+    np.testing.assert_array_equal(decode(data), wanted)
+    assert abs(decode(data, at_least=10).mean((0, 1)) - wanted.mean((0, 1))).max() < 2
+
+
+def test_sixteen_bits_are_scaled():
+    grey = np.linspace(0, 65535, 40 * 60).astype(np.uint16).reshape(40, 60)
+    image = decode(encoded(Image.fromarray(grey), "PNG"))
+    np.testing.assert_array_equal(image, np.repeat(np.round(grey / 257).astype(np.uint8)[..., None], 3, 2))
+
+
+def test_sixteen_bit_colour_png():
+    rows = b"".join(b"\0" + b"\xff\xff\x80\x00\x00\x10" * 3 for _ in range(2))
+    header = b"IHDR" + struct.pack(">IIBBBBB", 3, 2, 16, 2, 0, 0, 0)
+    data = b"IDAT" + zlib.compress(rows)
+    chunks = [struct.pack(">I", len(c) - 4) + c + struct.pack(">I", zlib.crc32(c)) for c in (header, data, b"IEND")]
+    assert decode(b"\x89PNG\r\n\x1a\n" + b"".join(chunks)).reshape(-1, 3).tolist() == [[255, 128, 0]] * 6
+
+
+def test_alpha_is_laid_on_white():
+    rgba = np.zeros((4, 5, 4), np.uint8)
+    rgba[..., 0], rgba[..., 3] = 200, 0
+    rgba[0, 0, 3], rgba[0, 1, 3] = 255, 128
+    for image in (decode(encoded(Image.fromarray(rgba), "PNG")), decode(rgba), decode(Image.fromarray(rgba))):
+        assert image[0, 0].tolist() == [200, 0, 0]
+        assert image[0, 1].tolist() == [227, 127, 127]
+        assert image[1, 1].tolist() == [255, 255, 255]
+
+
+def test_palette_with_transparency():
+    picture = Image.new("P", (2, 2))
+    picture.putdata([0, 1, 1, 0])
+    picture.putpalette([10, 20, 30, 40, 50, 60])
+    image = decode(encoded(picture, "PNG", transparency=0))
+    assert image.tolist() == [[[255, 255, 255], [40, 50, 60]], [[40, 50, 60], [255, 255, 255]]]
+
+
+def test_one_bit_and_grey_alpha():
+    assert decode(encoded(Image.new("1", (3, 2), 1), "PNG")).tolist() == [[[255] * 3] * 3] * 2
+    assert decode(encoded(Image.new("LA", (2, 2), (9, 0)), "PNG")).min() == 255
+
+
+def test_cmyk_jpeg():
+    data = encoded(Image.fromarray(RAMP).convert("CMYK"), "JPEG", quality=95)
+    assert abs(decode(data).astype(int) - RAMP).mean() < 4
+
+
+def test_the_first_frame_of_an_animation():
+    frames = [Image.new("RGB", (8, 8), color) for color in ("red", "blue")]
+    data = encoded(frames[0], "GIF", save_all=True, append_images=frames[1:])
+    assert decode(data)[0, 0].tolist() == [255, 0, 0]
+
+
+def test_arrays_and_tensors():
+    np.testing.assert_array_equal(decode(RAMP), RAMP)
+    np.testing.assert_array_equal(decode(torch.from_numpy(RAMP).permute(2, 0, 1)), RAMP)
+    np.testing.assert_array_equal(decode(RAMP.astype(np.float32) / 255), RAMP)
+    np.testing.assert_array_equal(decode(RAMP.astype(np.uint16) * 257), RAMP)
+    np.testing.assert_array_equal(decode(RAMP[..., 0]), np.repeat(RAMP[..., :1], 3, 2))
+    assert decode(np.eye(3, dtype=bool))[0, 0].tolist() == [255, 255, 255]
+
+
+BROKEN = {
+    "empty": (b"", "empty"),
+    "html": (b"\n <!DOCTYPE html><html></html>", "HTML"),
+    "svg": (b'<svg xmlns="http://www.w3.org/2000/svg"/>', "SVG"),
+    "text": (b"this is not a picture at all, it is a sentence", "cannot identify"),
+    "huge": (png_header(13000, 13000), "169 Mpx"),
+    "bomb": (png_header(60000, 60000), "cannot be decoded|Mpx"),
+    "long": (png_header(20000, 1), "50 times"),
+    "no pixels": (png_header(40, 60), "cannot be decoded"),
+    "cut jpeg": (encoded(Image.fromarray(RAMP), "JPEG", quality=95)[:-200], "truncated"),
+    "cut png": (encoded(Image.fromarray(RAMP), "PNG")[:-60], "cannot be decoded"),
+    "jpeg head": (b"\xff\xd8\xff\xe0\x00\x10JFIF", "cannot be decoded"),
+}
+
+
+@pytest.mark.parametrize("name", BROKEN)
+def test_broken_pictures_are_named_with_a_reason(name: str, tmp_path: Path):
+    data, reason = BROKEN[name]
+    path = tmp_path / f"{name}.jpg"
+    path.write_bytes(data)
+    with pytest.raises(ImageError, match=reason) as caught:
+        decode(path)
+    assert str(path) in str(caught.value)
+    with pytest.raises(ImageError, match=reason):
+        decode(data, at_least=16, name="shard.tar: key")
+
+
+def test_nan_pixels_are_refused(tmp_path: Path):
+    grey = np.full((4, 4), 0.5, np.float32)
+    Image.fromarray(grey).save(tmp_path / "grey.tif")
+    assert decode(tmp_path / "grey.tif")[0, 0].tolist() == [128] * 3
+    grey[1, 1] = np.nan
+    Image.fromarray(grey).save(tmp_path / "nan.tif")
+    with pytest.raises(ImageError, match=r"nan\.tif: has NaN"):
+        decode(tmp_path / "nan.tif")
+
+
+@pytest.mark.parametrize(
+    ("given", "reason"),
+    [
+        (np.zeros((2, 2, 2), np.uint8), "shape"),
+        (np.full((2, 2, 3), 7.0), r"wanted \[0, 1\]"),
+        (np.full((2, 2, 3), -1), "int64"),
+        (np.zeros((0, 4, 3), np.uint8), "0"),
+        ("nowhere.jpg", "no such file"),
+        (".", "folder"),
+    ],
+)
+def test_unusable_sources(given: object, reason: str):
+    with pytest.raises(ImageError, match=reason):
+        decode(given)
+
+
+def test_a_large_jpeg_is_decoded_small_enough_and_large_enough():
+    photo = resize(RAMP, 800, 1200)
+    data = encoded(Image.fromarray(photo), "JPEG", quality=95)
+    assert decode(data).shape == (800, 1200, 3)
+    assert decode(data, at_least=200).shape == (200, 300, 3)
+    assert decode(data, at_least=201).shape == (400, 600, 3)
+    assert abs(load(data, 32).float() - load(photo, 32).float()).max() < 4
+
+
+def test_crop_is_what_pil_and_torchvision_do(photographs: list[Path]):
+    from torchvision.transforms import CenterCrop, Compose, InterpolationMode, Resize
+
+    picture = Image.open(photographs[0]).convert("RGB")
+    theirs = Compose([Resize(64, InterpolationMode.BICUBIC), CenterCrop(64)])(picture)
+    difference = abs(crop(np.asarray(picture), 64).astype(int) - np.asarray(theirs))
+    assert difference.max() <= 1
+
+
+def test_load_gives_channels_first():
+    assert load(RAMP, 16).shape == (3, 16, 16)
+    assert load(RAMP, 16, "squash").dtype == torch.uint8
+    assert load(RAMP, 20)[0].float().mean() > 100  # the centre of the ramp, not its start
+
+
+def test_random_crop_stays_inside_and_follows_the_generator():
+    crops = [random_crop(RAMP, 16, np.random.default_rng(seed), (0.2, 1.0)) for seed in (1, 1, 2)]
+    assert np.array_equal(crops[0], crops[1])
+    assert not np.array_equal(crops[0], crops[2])
+    assert random_crop(RAMP[:2], 8, RNG).shape == (8, 8, 3)  # 60 x 2: no allowed shape has 0.9 of it
