@@ -39,6 +39,7 @@ def info_nce(query: Tensor, key: Tensor, temperature: float | Tensor, negatives:
         query, key, scale = _operands(query, key, 1 / temperature)
         found = log_sum_exp(query, all_gather(key), scale, Pairs(positive=first))
         return _cross_entropy(found.row_max, found.row_log_sum, found.positive)
+    query, key = query.to(_wide(query)), key.to(_wide(key))
     positive = row_dot(query, key) / temperature  # (B,)
     query, negatives, scale = _operands(query, negatives, 1 / temperature)
     found = log_sum_exp(query, negatives, scale, Pairs())

@@ -17,6 +17,9 @@ from torch.nn import functional as F
 from mmcontrast.losses.tiles import Gradient, Pairs, Product, tiles
 
 _KEEP = 2  # logits kept for the backward pass, as a multiple of the operands' sizes
+# Saturation makes numbers below fp32's normal range, which CPUs multiply a hundred times slower.  Nothing is lost here:
+_LOWEST = -60.0  # exp of it, 1e-26, is nothing beside a sum's largest term, 1
+_FAINTEST = 1e-11  # and a row of this weight nothing beside the row of the largest; their product is a normal number
 
 
 class Reduced(NamedTuple):
@@ -67,7 +70,8 @@ class _LogSumExp(torch.autograd.Function):
         column_max = torch.full((m if columns else 0,), lowest, dtype=dtype, device=a.device)
         row_sum, column_sum = torch.zeros_like(row_max), torch.zeros_like(column_max)
         product = Product(a, b, scale, dtype)
-        room = _KEEP * (a.numel() + b.numel()) if any(ctx.needs_input_grad) else 0
+        operands = a.numel() if pairs.symmetric else a.numel() + b.numel()
+        room = _KEEP * operands if any(ctx.needs_input_grad) else 0
         kept: list[Tensor] = []
         with _no_autocast(a):
             for r, c in tiles(n, m, pairs.symmetric, a.device):
@@ -86,7 +90,9 @@ class _LogSumExp(torch.autograd.Function):
         ctx.save_for_backward(a, b, scale, row_max, row_sum, column_max, column_sum, *kept)
         ctx.pairs, ctx.columns = pairs, columns
         ctx.mark_non_differentiable(row_max, column_max)
-        return _positive_logits(a, b, scale, pairs), row_max, row_sum.log(), column_max, column_sum.log()
+        wide = _wide(a)
+        row_log_sum, column_log_sum = row_sum.to(wide).log(), column_sum.to(wide).log()
+        return _positive_logits(a, b, scale, pairs), row_max, row_log_sum, column_max, column_log_sum
 
     @staticmethod
     @once_differentiable
@@ -94,8 +100,10 @@ class _LogSumExp(torch.autograd.Function):
         a, b, scale, row_max, row_sum, column_max, column_sum, *kept = ctx.saved_tensors
         pairs: Pairs = ctx.pairs
         positive_grad, _, row_grad, _, column_grad = grads
-        # A sum is at least exp(0), of its largest term, or it is 0 where a row or column has no negatives.
-        row_weight, column_weight = row_grad / row_sum.clamp(min=1), column_grad / column_sum.clamp(min=1)
+        # A sum is at least exp(0), that of its largest term, or nothing where a row or column has no negatives.
+        slopes = (positive_grad, row_grad / row_sum.clamp(min=1), column_grad / column_sum.clamp(min=1))
+        peak = torch.cat([x.abs() for x in slopes]).max().clamp(min=torch.finfo(slopes[0].dtype).tiny)
+        at_positive, row_weight, column_weight = (F.hardshrink(x / peak, _FAINTEST).to(scale.dtype) for x in slopes)
         if pairs.symmetric:
             column_max, column_weight = row_max, row_weight
         product = Product(a, b, scale, scale.dtype)
@@ -107,19 +115,17 @@ class _LogSumExp(torch.autograd.Function):
                 else:
                     logits = product.logits(r, c)
                     pairs.hide(logits, r, c)
-                slope = torch.sub(logits, row_max[r, None], out=product.buffer("slope", r, c)).exp_()
-                slope.mul_(row_weight[r, None])
+                slope = _exp(logits, row_max[r, None], product.buffer("slope", r, c)).mul_(row_weight[r, None])
                 if ctx.columns or pairs.symmetric:
-                    along = torch.sub(logits, column_max[c], out=product.buffer("scratch", r, c)).exp_()
-                    slope.add_(along.mul_(column_weight[c]))
+                    slope += _exp(logits, column_max[c], product.buffer("scratch", r, c)).mul_(column_weight[c])
                 for view, which in pairs.positives(slope, r, c):
-                    view.copy_(positive_grad[which])
+                    view.copy_(at_positive[which])
                 gradient.add(slope, r, c)
-        return *gradient.finish(), None, None
+        return *gradient.finish(peak), None, None
 
 
 def _positive_logits(a: Tensor, b: Tensor, scale: Tensor, pairs: Pairs) -> Tensor:
-    """(p,) in float64, and there because a whole row's slopes follow the error of its positive."""
+    """(p,) not read from the tiles but in float64: all slopes of a saturated row follow the error of its positive."""
     if pairs.positive is None:
         return a.new_empty(0)
     count = min(len(a), len(b) - pairs.positive)
@@ -128,17 +134,24 @@ def _positive_logits(a: Tensor, b: Tensor, scale: Tensor, pairs: Pairs) -> Tenso
 
 
 def row_dot(x: Tensor, y: Tensor) -> Tensor:
-    """Products of the rows of two (n, D) matrices: (n,) float64, or fp32 on a device without it."""
-    wide = torch.float32 if x.device.type == "mps" else torch.float64
-    return (x.to(wide) * y.to(wide)).sum(1)
+    """Products of the rows of two (n, D) matrices: (n,) float64."""
+    return (x.to(_wide(x)) * y.to(_wide(y))).sum(1)
+
+
+def _wide(x: Tensor) -> torch.dtype:
+    """float64, or fp32 on a device without it."""
+    return torch.float32 if x.device.type == "mps" else torch.float64
 
 
 def _accumulate(top: Tensor, total: Tensor, logits: Tensor, scratch: Tensor, dim: int) -> None:
     """Take a tile's (R, C) logits into a running maximum and a running sum of exp(logit - maximum)."""
     new_top = torch.maximum(top, logits.amax(dim))
-    torch.sub(logits, new_top.unsqueeze(dim), out=scratch).exp_()
-    total.mul_((top - new_top).exp_()).add_(scratch.sum(dim))
+    total.mul_((top - new_top).exp_()).add_(_exp(logits, new_top.unsqueeze(dim), scratch).sum(dim))
     top.copy_(new_top)
+
+
+def _exp(logits: Tensor, top: Tensor, out: Tensor) -> Tensor:
+    return torch.sub(logits, top, out=out).clamp_(min=_LOWEST).exp_()
 
 
 class _SoftplusSum(torch.autograd.Function):
@@ -166,7 +179,7 @@ class _SoftplusSum(torch.autograd.Function):
                     view.copy_(-torch.sigmoid(-x))
                 row_slope[r] += slope.sum(1)
                 gradient.add(slope, r, c)
-        by_a, by_b, by_scale = gradient.finish()
+        by_a, by_b, by_scale = gradient.finish(torch.ones_like(scale))
         ctx.save_for_backward(by_a, by_b, by_scale, row_slope.sum() if ctx.needs_input_grad[3] else None)
         return row_loss.sum()
 

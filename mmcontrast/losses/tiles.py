@@ -122,15 +122,16 @@ class Gradient:
         if self.by_b is not None:
             _add_product(self.by_b[columns], slope.t(), self.a[rows], first=rows.start == 0)
 
-    def finish(self) -> tuple[Tensor | None, Tensor | None, Tensor | None]:
-        """Gradients of a, b and scale."""
+    def finish(self, unit: Tensor) -> tuple[Tensor | None, Tensor | None, Tensor | None]:
+        """Gradients of a, b and scale, where all slopes were given in multiples of a () unit."""
         by_scale = None
         if self.by_a is not None and self.needs[2]:
             edge = _EDGE.get(self.a.device.type, _EDGE["cuda"])
             parts = [_dot(g, x) for g, x in zip(self.by_a.split(edge), self.a.split(edge), strict=True)]
-            by_scale = torch.stack(parts).sum() * (0.5 if self.symmetric else 1.0)
-        by_a = self.by_a.mul_(self.scale) if self.by_a is not None and self.needs[0] else None
-        by_b = self.by_b.mul_(self.scale) if self.by_b is not None else None
+            by_scale = torch.stack(parts).sum() * unit * (0.5 if self.symmetric else 1.0)
+        factor = self.scale * unit
+        by_a = self.by_a.mul_(factor) if self.by_a is not None and self.needs[0] else None
+        by_b = self.by_b.mul_(factor) if self.by_b is not None else None
         return by_a, by_b, by_scale
 
 

@@ -1,0 +1,168 @@
+"""Contrastive losses beside open_clip and lightly: time, extra memory and rounding of forward + backward.
+
+CPU seconds on one thread, medians, both in one process; extra memory is the growth of the peak resident size in a
+fresh process.  With a CUDA device, a second table in bf16: device milliseconds and peak allocated memory.
+"""
+
+import argparse
+import os
+import platform
+import statistics
+import subprocess
+import sys
+import time
+from collections.abc import Callable
+from pathlib import Path
+
+import lightly
+import open_clip
+import torch
+from lightly.loss import NTXentLoss
+from open_clip.loss import ClipLoss, SigLipLoss
+from torch import Tensor
+from torch.nn import functional as F
+
+from mmcontrast.losses import clip_loss, nt_xent, siglip_loss
+
+DIM = 512
+Loss = Callable[[Tensor, Tensor, Tensor, Tensor], Tensor]
+
+# lightly normalises inside, so ours is timed with the normalisation that stands before it.
+LOSSES: dict[str, tuple[Loss, Loss]] = {
+    "CLIP": (lambda a, b, s, t: clip_loss(a, b, s), lambda a, b, s, t: ClipLoss()(a, b, s)),
+    "SigLIP": (lambda a, b, s, t: siglip_loss(a, b, s, t), lambda a, b, s, t: SigLipLoss()(a, b, s, t)),
+    "NT-Xent": (
+        lambda a, b, s, t: nt_xent(F.normalize(a, dim=1), F.normalize(b, dim=1), 0.5),
+        lambda a, b, s, t: NTXentLoss(temperature=0.5)(a, b),
+    ),
+}
+# N x N matrices of the peers' logits alive at their peak, found from the figures at N = 4,096.
+PEER_MATRICES = {"CLIP": 4.0, "SigLIP": 5.0, "NT-Xent": 16.5}
+
+
+def inputs(n: int, device: str = "cpu", dtype: torch.dtype = torch.float32) -> list[Tensor]:
+    """Unit vectors a and b, (n, D), partners related; scale and bias: all leaves."""
+    draw = torch.Generator().manual_seed(0)
+    a = F.normalize(torch.randn(n, DIM, generator=draw), dim=1)
+    b = F.normalize(a + 3 * torch.randn(n, DIM, generator=draw) / DIM**0.5, dim=1)
+    scale, bias = torch.tensor(14.3), torch.tensor(-10.0)
+    return [x.to(device, dtype).requires_grad_() for x in (a, b)] + [
+        x.to(device).requires_grad_() for x in (scale, bias)
+    ]
+
+
+def step(loss: Loss, leaves: list[Tensor]) -> None:
+    for leaf in leaves:
+        leaf.grad = None
+    loss(*leaves).backward()
+
+
+def cpu_seconds(loss: Loss, n: int) -> float:
+    leaves, times = inputs(n), []
+    step(loss, leaves)
+    for _ in range(3 if n <= 4096 else 1):
+        start = time.process_time()
+        step(loss, leaves)
+        times.append(time.process_time() - start)
+    return statistics.median(times)
+
+
+def extra_bytes(name: str, which: int, n: int) -> int:
+    """Run one step in a fresh process and read how far its peak resident size rose above its size before."""
+    command = [sys.executable, __file__, "--measure-memory", name, str(which), str(n)]
+    return int(subprocess.run(command, check=True, capture_output=True, text=True).stdout)
+
+
+def _measure_memory(name: str, which: int, n: int) -> None:
+    loss = LOSSES[name][which]
+    step(loss, inputs(32))
+    leaves = inputs(n)
+    Path("/proc/self/clear_refs").write_text("5")  # the peak starts from here
+    before = _resident("VmRSS")
+    step(loss, leaves)
+    print(_resident("VmHWM") - before)
+
+
+def _resident(field: str) -> int:
+    line = next(x for x in Path("/proc/self/status").read_text().splitlines() if x.startswith(field))
+    return int(line.split()[1]) * 1024
+
+
+def gradient_error(loss: Loss, reference: Loss, n: int) -> float:
+    """Relative error of the gradient of a against float64, in the Euclidean norm."""
+    leaves = inputs(n)
+    step(loss, leaves)
+    exact = [x.detach().double().requires_grad_() for x in inputs(n)]
+    step(reference, exact)
+    assert leaves[0].grad is not None
+    assert exact[0].grad is not None
+    return float((leaves[0].grad.double() - exact[0].grad).norm() / exact[0].grad.norm())
+
+
+def cpu_table(sizes: list[int]) -> None:
+    print("| loss | N | seconds | peer | ratio | extra MB | peer | 8 N D x 4 bytes | error | peer |")
+    print("|---|---|---|---|---|---|---|---|---|---|")
+    memory = os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_AVPHYS_PAGES")
+    for name, (ours, peer) in LOSSES.items():
+        for n in sizes:
+            fits = PEER_MATRICES[name] * n * n * 4 < 0.6 * memory and (name != "NT-Xent" or n <= 8192)
+            mine, extra = cpu_seconds(ours, n), extra_bytes(name, 0, n)
+            theirs = cpu_seconds(peer, n) if fits else None
+            cells = [f"{mine:.3f}"]
+            cells += [f"{theirs:.3f}", f"{mine / theirs:.2f}"] if theirs else ["no memory", "-"]
+            cells += [f"{extra / 1e6:.0f}", f"{extra_bytes(name, 1, n) / 1e6:.0f}" if fits else "-"]
+            cells += [f"{8 * n * DIM * 4 / 1e6:.0f}"]
+            # float64 of our own loss, which the tests hold to the formulas, needs no N x N memory
+            errors = [gradient_error(loss, ours, n) for loss in (ours, peer)] if n <= 2048 else []
+            cells += [f"{error:.1e}" for error in errors] or ["-", "-"]
+            print(f"| {name} | {n:,} | {' | '.join(cells)} |", flush=True)
+
+
+def gpu_table(sizes: list[int]) -> None:
+    print("\n| loss, bf16 | N | ms | peer | ratio | peak extra MB | peer |\n|---|---|---|---|---|---|---|")
+    for name, pair in LOSSES.items():
+        for n in sizes:
+            cells, times = [], []
+            for loss in pair:
+                leaves = inputs(n, "cuda", torch.bfloat16)
+                step(loss, leaves)
+                torch.cuda.reset_peak_memory_stats()
+                before = torch.cuda.memory_allocated()
+                step(loss, leaves)
+                cells.append(f"{(torch.cuda.max_memory_allocated() - before) / 1e6:.0f}")
+                start, end = (torch.cuda.Event(enable_timing=True) for _ in range(2))
+                start.record()
+                for _ in range(10):
+                    step(loss, leaves)
+                end.record()
+                torch.cuda.synchronize()
+                times.append(start.elapsed_time(end) / 10)
+            print(
+                f"| {name} | {n:,} | {times[0]:.2f} | {times[1]:.2f} | {times[0] / times[1]:.2f}"
+                f" | {' | '.join(cells)} |"
+            )
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser.add_argument("--sizes", type=int, nargs="+", default=[1024, 4096, 8192, 16384])
+    parser.add_argument("--measure-memory", nargs=3, help=argparse.SUPPRESS)
+    args = parser.parse_args()
+    torch.set_num_threads(1)
+    if args.measure_memory:
+        name, which, n = args.measure_memory
+        return _measure_memory(name, int(which), int(n))
+    cpu_table(args.sizes)
+    if torch.cuda.is_available():
+        gpu_table(args.sizes)
+    model = next((x for x in Path("/proc/cpuinfo").read_text().splitlines() if x.startswith("model name")), "")
+    print(
+        f"\n{model.partition(': ')[2] or platform.processor()}, one thread, torch {torch.__version__},"
+        f" open_clip {open_clip.__version__}, lightly {lightly.__version__}, D = {DIM},"
+        f" float32 matmul precision '{torch.get_float32_matmul_precision()}'"
+    )
+    return None
+
+
+if __name__ == "__main__":
+    main()
