@@ -89,6 +89,18 @@ class Encoder(Tower):
         """(B, C, H, W) in [0, 1] -> (B, D)."""
         return self.grid(image).mean((2, 3))
 
+    def blocks(self, image: Tensor) -> list[Tensor]:
+        """(B, C, H, W) in [0, 1] -> what each block says, from the first to the last, (B, D_i, h_i, w_i) each."""
+        return [self.grid(image)]
+
+    def attention(self, image: Tensor) -> Tensor:
+        """(B, C, H, W) in [0, 1] -> (B, heads, h, w), where the last block looks; each map is of sum 1 at most.
+
+        Raises:
+            InputError: the encoder has no attention.
+        """
+        raise InputError(f"{type(self).__name__} has no attention to show; give a vision transformer")
+
 
 class Tokenizer:
     """Texts to token ids; a plain picklable object, so that data workers can hold one without the network.

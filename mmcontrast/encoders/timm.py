@@ -117,6 +117,38 @@ class TimmEncoder(Encoder):
         """(B, C, H, W) in [0, 1] -> (B, D)."""
         return self.net(self._prepare(image)) if self.own_pooling else super().forward(image)
 
+    def blocks(self, image: Tensor) -> list[Tensor]:
+        """(B, C, H, W) in [0, 1] -> (B, D_i, h_i, w_i) of each block, as timm counts them.
+
+        Of a ResNet the stem and four stages; of a transformer every block, each behind the network's last norm, so that
+        the last one is the grid.  Where the grid has another width than the last stage (EfficientNet), it follows.
+        """
+        norm = {"norm": True} if self.tokens else {}
+        last, features = self.net.forward_intermediates(self._prepare(image), **norm)
+        return features if features[-1].shape[1] == self.net.num_features else [*features, last]
+
+    def attention(self, image: Tensor) -> Tensor:
+        """(B, C, H, W) in [0, 1] -> (B, heads, h, w), the last block's attention of the class token to the patches.
+
+        Without a class token it is the mean attention of all patches.
+        """
+        layer = getattr(self.net.blocks[-1], "attn", None) if self.tokens and hasattr(self.net, "blocks") else None
+        if not hasattr(layer, "attn_drop"):
+            return super().attention(image)
+        x = self._prepare(image)
+        weights: list[Tensor] = []
+        hook = layer.attn_drop.register_forward_hook(lambda module, inputs, output: weights.append(inputs[0]))
+        fused, layer.fused_attn = layer.fused_attn, False  # the fused kernel never writes the weights down
+        try:
+            self.net.forward_features(x)
+        finally:
+            layer.fused_attn = fused
+            hook.remove()
+        prefix = self.net.num_prefix_tokens
+        rows = weights[0][:, :, :1] if getattr(self.net, "cls_token", None) is not None else weights[0][:, :, prefix:]
+        size = x.shape[-2] // self.stride, x.shape[-1] // self.stride
+        return rows[..., prefix:].mean(2).unflatten(2, size)  # (B, heads, queries, P + h w) -> (B, heads, h, w)
+
     def _prepare(self, image: Tensor) -> Tensor:
         """Normalised; padded to whole patches for a transformer, channels last (faster) for a convolutional network."""
         x = self.normalize(image)

@@ -25,6 +25,11 @@ class TinyConv(Encoder):
         """(B, C, H, W) in [0, 1] -> (B, D, ceil(H / 4), ceil(W / 4))."""
         return self.net(self.normalize(image))
 
+    def blocks(self, image: Tensor) -> list[Tensor]:
+        """(B, C, H, W) in [0, 1] -> both convolutions, the first after its ReLU."""
+        first = self.net[:2](self.normalize(image))
+        return [first, self.net[2](first)]
+
 
 class TinyTokenizer(Tokenizer):
     """Words to hash buckets; 0 pads."""
