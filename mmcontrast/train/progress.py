@@ -37,7 +37,9 @@ class Progress(ProgressBar):
                 total=self._total,
                 initial=self._first,
                 mininterval=0.2,
-                bar_format="{desc} |{bar}| {n_fmt}/{total_fmt} {elapsed}<{remaining} {postfix}",
+                ncols=_columns(),
+                nrows=24,
+                bar_format="{desc} |{bar}| {n_fmt}/{total_fmt} {elapsed}<{remaining}{postfix}",
             )
 
     def on_train_batch_end(self, trainer: L.Trainer, *args: Any) -> None:
@@ -46,7 +48,7 @@ class Progress(ProgressBar):
             return
         now, step = time.monotonic(), trainer.global_step
         if self._bar is not None:
-            self._bar.n, self._bar.ncols = step, shutil.get_terminal_size().columns - 1
+            self._bar.n, self._bar.ncols = step, _columns()
             if now - self._last_line > 0.5 or step == self._total:
                 self._last_line = now
                 self._bar.set_description_str(self._epoch(trainer), refresh=False)
@@ -89,3 +91,8 @@ class Progress(ProgressBar):
         if "val/loss" in trainer.callback_metrics:
             parts.append(f"val {float(trainer.callback_metrics['val/loss']):.3f}")
         return " ".join([*parts, f"{speed:.2g} it/s" if speed >= 1 or not speed else f"{1 / speed:.2g} s/it"])
+
+
+def _columns() -> int:
+    """Room on a line; 79 where the terminal does not say, as in some containers."""
+    return shutil.get_terminal_size().columns - 1
