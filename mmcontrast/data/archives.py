@@ -195,7 +195,7 @@ def _regular(tar: tarfile.TarFile):
                 yield member
         elif not member.isdir():
             ignored += 1
-        tar.members.clear()  # else it keeps every header it has seen
+        tar.members.clear()  # type: ignore[attr-defined]  # else it keeps every header it has seen
     _warn_ignored(str(tar.name), ignored)
 
 

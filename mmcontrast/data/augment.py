@@ -102,7 +102,7 @@ class View(nn.Module):
 
     def _view(self, image: Tensor, numbers: Tensor, size: int) -> Tensor:
         box, flip, jitter, order, factors, grey, blur, sigma, solarize, low = numbers.split(_DRAWS, 1)
-        boxes = random_boxes(box, *image.shape[2:], self.scale, self.ratio)
+        boxes = random_boxes(box, image.shape[2], image.shape[3], self.scale, self.ratio)
         image = resample(image.float().div_(255), boxes, flip[:, 0] < self.flip, size)
         if any(self.jitter) and self.jitter_probability:
             active = jitter[:, 0] < self.jitter_probability

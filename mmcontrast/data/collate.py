@@ -35,8 +35,7 @@ class Collate:
             good = [good[i % len(good)] for i in range(len(samples))]
         names = good[0].keys()
         if any(sample.keys() != names for sample in good):
-            held = [set(sample) for sample in good]
-            differing = set.union(*held) - set.intersection(*held)
+            differing = {name for sample in good for name in sample.keys() ^ names}
             raise InputError(f"samples of one batch differ in what they hold: {', '.join(sorted(differing))}")
         batch: dict[str, Any] = {name: _stack([sample[name] for sample in good]) for name in names}
         if self.tokenizer is not None and "text" in batch:

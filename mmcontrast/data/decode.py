@@ -25,6 +25,7 @@ Fit = Literal["crop", "squash", "random"]
 MAX_PIXELS = 50_000_000
 MAX_ASPECT = 50
 MAX_BYTES = 512 << 20
+_STRIP_PIXELS = 4 << 20  # a large picture is brought to RGB strip by strip, which keeps its copies small
 _ORIENTATION = 0x0112  # EXIF tag
 _REDUCED = {2: cv2.IMREAD_REDUCED_COLOR_2, 4: cv2.IMREAD_REDUCED_COLOR_4, 8: cv2.IMREAD_REDUCED_COLOR_8}
 EXTENSIONS = ("jpg", "jpeg", "png", "webp", "bmp", "gif", "tif", "tiff", "ppm", "pgm")
@@ -128,7 +129,7 @@ def resize(image: np.ndarray, height: int, width: int) -> np.ndarray:
     """(H, W, 3) uint8 -> (height, width, 3), antialiased bicubic, as PIL does it."""
     if image.shape[:2] == (height, width):
         return image
-    pixels = torch.from_numpy(np.require(image, requirements="CW")).permute(2, 0, 1)[
+    pixels = torch.from_numpy(np.require(image, requirements=("C", "W"))).permute(2, 0, 1)[
         None
     ]  # (1, 3, H, W), channels last
     pixels = F.interpolate(pixels, (height, width), mode="bicubic", antialias=True)
@@ -205,16 +206,26 @@ def _from_pil(picture: Image.Image) -> np.ndarray:
     _check_size(*picture.size)
     picture.load()
     orientation = picture.getexif().get(_ORIENTATION, 1)
+    width, height = picture.size
+    rows = max(1, _STRIP_PIXELS // width)
+    if height <= rows:
+        return np.ascontiguousarray(_orient(_to_rgb(picture), orientation))
+    image = np.empty((height, width, 3), np.uint8)
+    for top in range(0, height, rows):
+        strip = picture.crop((0, top, width, min(top + rows, height)))
+        image[top : top + rows] = _to_rgb(strip)
+    return np.ascontiguousarray(_orient(image, orientation))
+
+
+def _to_rgb(picture: Image.Image) -> np.ndarray:
     if picture.mode.startswith("I") or picture.mode == "F":
-        image = _from_array(np.asarray(picture))
-    elif picture.has_transparency_data:
+        return _three_channels(np.asarray(picture)[..., None])
+    if picture.has_transparency_data:
         rgba = picture.convert("RGBA")
         canvas = Image.new("RGB", picture.size, "white")
         canvas.paste(rgba, mask=rgba.getchannel("A"))
-        image = np.array(canvas)
-    else:
-        image = np.array(picture.convert("RGB"))
-    return np.ascontiguousarray(_orient(image, orientation))
+        return np.array(canvas)
+    return np.array(picture.convert("RGB"))
 
 
 def _orient(image: np.ndarray, orientation: int) -> np.ndarray:
@@ -234,6 +245,11 @@ def _from_array(array: np.ndarray) -> np.ndarray:
     if array.ndim != 3 or array.shape[2] not in (1, 3, 4):
         raise ImageError(f"has shape {array.shape}; wanted (H, W), (H, W, 1|3|4), or a tensor (1|3|4, H, W)")
     _check_size(array.shape[1], array.shape[0])
+    return _three_channels(array)
+
+
+def _three_channels(array: np.ndarray) -> np.ndarray:
+    """(H, W, 1|3|4) of any scale -> (H, W, 3) uint8."""
     array = _to_uint8(array)
     if array.shape[2] == 4:
         alpha = array[..., 3:].astype(np.uint16)

@@ -10,7 +10,7 @@ from torch.utils.data import Dataset
 
 from mmcontrast.data.archives import Root
 from mmcontrast.data.captions import Packed, captions_of, read_captions
-from mmcontrast.data.decode import Fit, ImageError
+from mmcontrast.data.decode import Fit
 from mmcontrast.data.images import Images, Pixels
 from mmcontrast.data.sampler import Key
 from mmcontrast.data.samples import Samples
@@ -24,8 +24,8 @@ _CAPTION_STREAM = 0x7E47
 class ImageText(Dataset[dict[str, Any]]):
     """Pictures, each with one of its captions, chosen anew in each epoch.
 
-    A sample is ``image`` (3, size, size) uint8, ``text`` str and ``key`` int.  A picture that cannot be read gives
-    ``{"corrupt": message, "key": int}`` instead, which ``Collate`` drops and counts.
+    A sample is ``image`` (3, size, size) uint8, ``text`` str and ``key`` int.  A pair whose picture or caption
+    cannot be read gives ``{"corrupt": message, "key": int}`` instead, which ``Collate`` drops and counts.
 
     Args:
         root: shards in WebDataset's convention (KEY.jpg with KEY.txt, or KEY.json with ``caption`` or ``captions``), as
@@ -80,11 +80,10 @@ class ImageText(Dataset[dict[str, Any]]):
 
     def __getitem__(self, key: int | Key) -> dict[str, Any]:
         key = Key.of(key)
-        captions = self.captions(key.index)
         sample: dict[str, Any] = {"key": key.fold()}
         try:
-            image = self.pixels(key)
-        except ImageError as error:
+            captions, image = self.captions(key.index), self.pixels(key)
+        except InputError as error:
             return {**sample, "corrupt": str(error)}
         return {**sample, "image": image, "text": captions[fold(key.fold(), _CAPTION_STREAM) % len(captions)]}
 

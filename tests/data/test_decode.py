@@ -2,6 +2,8 @@
 
 import io
 import struct
+import subprocess
+import sys
 import zlib
 from pathlib import Path
 
@@ -186,3 +188,30 @@ def test_random_crop_stays_inside_and_follows_the_generator():
     assert np.array_equal(crops[0], crops[1])
     assert not np.array_equal(crops[0], crops[2])
     assert random_crop(RAMP[:2], 8, RNG).shape == (8, 8, 3)  # 60 x 2: no allowed shape has 0.9 of it
+
+
+def test_the_largest_pictures_need_less_than_half_a_gigabyte(tmp_path: Path):
+    """In a process of its own, whose peak is theirs."""
+    for mode, kind in (("RGB", "PNG"), ("RGBA", "PNG"), ("CMYK", "JPEG"), ("P", "PNG"), ("I;16", "PNG")):
+        options = {"transparency": 0, "compress_level": 1} if mode == "P" else {"compress_level": 1}
+        Image.new(mode, (7000, 7000)).save(tmp_path / mode.replace(";", ""), kind, **options)
+    program = """if True:
+        import resource, sys
+        from pathlib import Path
+        from mmcontrast.data.decode import decode
+        peak = lambda: resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
+        before = peak()
+        for path in Path(sys.argv[1]).iterdir():
+            assert decode(path).shape == (7000, 7000, 3)
+        print((peak() - before) // 1024)
+    """
+    run = subprocess.run([sys.executable, "-c", program, str(tmp_path)], capture_output=True, text=True, check=True)
+    assert int(run.stdout) <= 500
+
+
+def test_large_pictures_are_read_in_strips_without_a_seam():
+    rgba = np.random.default_rng(0).integers(0, 256, (2100, 2100, 4), dtype=np.uint8)
+    whole = decode(Image.fromarray(rgba))
+    assert abs(whole.astype(int) - decode(rgba)).max() <= 1
+    grey = np.random.default_rng(0).integers(0, 65536, (2100, 2100), dtype=np.uint16)
+    np.testing.assert_array_equal(decode(Image.fromarray(grey)), decode(grey))

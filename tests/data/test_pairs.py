@@ -168,6 +168,7 @@ def test_pictures_without_captions_are_named(tmp_path: Path):
     data = ImageText(shard(tmp_path / "y.tar", {"a.jpg": jpeg(), "a.txt": "one", "b.jpg": jpeg()}), 8)
     with pytest.raises(InputError, match=r"y\.tar: b: has no caption"):
         data.captions(1)
+    assert "b: has no caption" in data[1]["corrupt"]
     data = ImageText(shard(tmp_path / "z.tar", {"a.jpg": jpeg(), "a.txt": b"\xff\xfe"}), 8)
     with pytest.raises(InputError, match="not UTF-8"):
         data.captions(0)
