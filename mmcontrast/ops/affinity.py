@@ -49,9 +49,9 @@ def affinity(
         topk: keep only the largest products of each row.
         mask: (N, M) bool, True where a key may be looked at; each row needs one.
     Returns:
-        (B, N, M) float32, rows sum to one.
+        (B, N, M) float32 (or float64), rows sum to one.
     """
-    scores = (query @ keys.mT).float()
+    scores = _precise(query @ keys.mT)
     if mask is not None:
         scores = scores.masked_fill(~mask, float("-inf"))
     if topk is not None and topk < scores.shape[-1]:
@@ -80,11 +80,14 @@ def attend(
         window: where a query may look; None is everywhere.
         tile: side of the square of queries that share one product when there is a window.
     Returns:
-        (B, C, h, w) float32.
+        (B, C, h, w) float32 (or float64).
     """
     h, w = query.shape[-2:]
     query_cells = query.permute(0, 2, 3, 1)  # (B, h, w, D)
-    key_cells, value_cells = keys.permute(0, 1, 3, 4, 2), values.permute(0, 1, 3, 4, 2).float()  # (B, R, h, w, D or C)
+    key_cells, value_cells = (
+        keys.permute(0, 1, 3, 4, 2),
+        _precise(values).permute(0, 1, 3, 4, 2),
+    )  # (B, R, h, w, D or C)
     out = value_cells.new_empty(len(query), h, w, values.shape[2])
     for part in _tiles(h, w, window, tile, query.device):
         own = query_cells[:, *part.queries].flatten(1, 2)  # (B, n, D)
@@ -93,7 +96,7 @@ def attend(
         weights = affinity(own, near, temperature, topk, mask)  # (B, n, R m)
         copied = weights @ value_cells[:, :, *part.keys].flatten(1, 3)  # (B, n, C)
         out[:, *part.queries] = copied.unflatten(1, out[:, *part.queries].shape[1:3])
-    return out.permute(0, 3, 1, 2)
+    return out.permute(0, 3, 1, 2).contiguous()
 
 
 @torch.no_grad()
@@ -144,6 +147,10 @@ def propagate(
         copy = _copy_all if topk is None else functools.partial(_copy_top, topk=topk)
         out[part.queries] = copy(far, near, part, known, temperature).view(out[part.queries].shape)
     return out
+
+
+def _precise(x: Tensor) -> Tensor:
+    return x.to(torch.promote_types(x.dtype, torch.float32))
 
 
 class _Tile(NamedTuple):

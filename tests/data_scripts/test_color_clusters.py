@@ -1,0 +1,29 @@
+import ast
+
+import cv2
+import numpy as np
+import pytest
+from PIL import Image
+
+from data_scripts.color_clusters import main
+
+
+def test_two_colours_are_found(tmp_path, capsys):
+    folder = tmp_path / "film"
+    folder.mkdir()
+    for t in range(3):
+        picture = np.zeros((64, 96, 3), np.uint8)
+        picture[:, :48], picture[:, 48:] = (200, 60, 60), (60, 60, 200)
+        Image.fromarray(picture).save(folder / f"{t}.png")
+    assert main([str(tmp_path), "--clusters", "2", "--count", "3"]) == 0
+    centers = ast.literal_eval(capsys.readouterr().out.removeprefix("centers: "))
+    colors = np.float32([[[200, 60, 60], [60, 60, 200]]]) / 255
+    wanted = sorted(cv2.cvtColor(colors, cv2.COLOR_RGB2Lab)[0, :, 1:].tolist())
+    assert np.allclose(sorted(centers), wanted, atol=1)
+
+
+def test_no_films(tmp_path, capsys):
+    assert main([str(tmp_path)]) == 2
+    assert "no films" in capsys.readouterr().err
+    with pytest.raises(SystemExit):
+        main([])

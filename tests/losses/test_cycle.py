@@ -1,0 +1,61 @@
+import math
+
+import pytest
+import torch
+
+from mmcontrast.losses.cycle import cycle_walk
+
+
+def oracle(features, temperature, kept=None):
+    """The definition, one clip and one starting node at a time."""
+    total, terms = 0.0, 0
+    for b, clip in enumerate(features.tolist()):
+        frames = [[[v / math.hypot(*node) for v in node] for node in frame] for frame in clip]
+        nodes = len(frames[0])
+
+        def step(probability, t, to, frames=frames, nodes=nodes, b=b):
+            out = [0.0] * nodes
+            for i, p in enumerate(probability):
+                free = [
+                    kept is None or bool(kept[b, min(t, to), i, j] if to > t else kept[b, min(t, to), j, i])
+                    for j in range(nodes)
+                ]
+                if not any(free):
+                    free = [True] * nodes
+                scores = [
+                    math.exp(sum(x * y for x, y in zip(frames[t][i], frames[to][j], strict=True)) / temperature)
+                    * free[j]
+                    for j in range(nodes)
+                ]
+                out = [o + p * s / sum(scores) for o, s in zip(out, scores, strict=True)]
+            return out
+
+        for length in range(1, len(frames)):
+            for start in range(nodes):
+                probability = [float(i == start) for i in range(nodes)]
+                for t in range(length):
+                    probability = step(probability, t, t + 1)
+                for t in range(length, 0, -1):
+                    probability = step(probability, t, t - 1)
+                total -= math.log(probability[start])
+                terms += 1
+    return total / terms
+
+
+@pytest.mark.parametrize("dropped", [False, True])
+def test_against_the_definition(dropped):
+    generator = torch.Generator().manual_seed(0)
+    features = torch.randn(2, 4, 5, 3, generator=generator, dtype=torch.float64)
+    kept = torch.rand(2, 3, 5, 5, generator=generator) > 0.3 if dropped else None
+    if kept is not None:
+        kept[0, 1, 2] = False  # a node without an edge
+    loss, returned = cycle_walk(features, 0.5, kept)
+    assert loss.item() == pytest.approx(oracle(features, 0.5, kept), rel=1e-9)
+    assert 0 <= returned <= 1
+
+
+def test_a_still_film_of_distinct_nodes_returns():
+    nodes = torch.eye(6)[None, None].expand(1, 3, -1, -1)
+    loss, returned = cycle_walk(nodes, 0.05)
+    assert loss < 1e-3
+    assert returned == 1
