@@ -1,9 +1,21 @@
 """``mmcontrast eval``: one subcommand per evaluation, each in its own module; results are JSON on stdout."""
 
 from mmcontrast.evals.davis_cli import add_davis, add_keypoints
+from mmcontrast.evals.dense_cli import add_correspondence, add_dense
 from mmcontrast.evals.image_text_cli import add_retrieval, add_zero_shot
+from mmcontrast.evals.representation_cli import add_few_label, add_knn, add_probe
 
-COMMANDS = (add_zero_shot, add_retrieval, add_davis, add_keypoints)
+COMMANDS = (
+    add_knn,
+    add_probe,
+    add_few_label,
+    add_zero_shot,
+    add_retrieval,
+    add_davis,
+    add_keypoints,
+    add_dense,
+    add_correspondence,
+)
 
 
 def add_parsers(subparsers) -> None:

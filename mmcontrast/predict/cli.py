@@ -1,9 +1,10 @@
 """``mmcontrast predict``: one subcommand per predictor, each in its own module."""
 
+from mmcontrast.predict.match_cli import add_match
 from mmcontrast.predict.track_cli import add_track
 from mmcontrast.predict.zero_shot_cli import add_zero_shot
 
-COMMANDS = (add_zero_shot, add_track)
+COMMANDS = (add_zero_shot, add_track, add_match)
 
 
 def add_parsers(subparsers) -> None:

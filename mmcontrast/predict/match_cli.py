@@ -1,0 +1,158 @@
+"""``mmcontrast predict match``: find points of one picture in others, or in every frame of a film."""
+
+import argparse
+import csv
+import json
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from mmcontrast.errors import InputError
+
+if TYPE_CHECKING:
+    import numpy as np
+
+    from mmcontrast.predict.correspond import DescriptorMatcher
+
+EXAMPLES = """examples:
+  mmcontrast predict match --reference a.png --at 120,80 --image b.png --out out/
+  mmcontrast predict match --reference a.png --at 120,80 200,95 --image photos/ --out out/
+  mmcontrast predict match --reference a.png --at 120,80 --video in.mp4 --out out/"""
+COLUMNS = ("image", "point", "at_x", "at_y", "x", "y", "distance", "confidence", "error")
+
+
+def add_match(subparsers) -> None:
+    """Adds the ``match`` subcommand."""
+    parser = subparsers.add_parser(
+        "match",
+        help="find points of one picture in others",
+        description="Find points of a reference picture in other pictures or in a film by their descriptors. Writes "
+        "matches.csv, and NAME.png per picture (reference, matches, heat map) or matches.mp4 for a film.",
+        epilog=EXAMPLES,
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+    )
+    parser.add_argument("--reference", required=True, metavar="F", help="the picture that the points are in")
+    parser.add_argument("--at", required=True, nargs="+", metavar="X,Y", help="points of it, in pixels")
+    where = parser.add_mutually_exclusive_group(required=True)
+    where.add_argument("--image", nargs="+", metavar="PATH", help="pictures, or folders of pictures, to look in")
+    where.add_argument("--video", metavar="F", help="a video file or a folder of frames to look in")
+    parser.add_argument("--out", required=True, metavar="DIR", help="folder to write to")
+    parser.add_argument(
+        "--model", default="don-lite", metavar="M", help="model name or folder; lab: no model (default: %(default)s)"
+    )
+    parser.add_argument("--resolution", type=int, metavar="S", help="short side at which the network sees pictures")
+    parser.add_argument("--device", metavar="D", help="cpu, cuda, cuda:1, ... (default: CUDA where there is one)")
+    parser.set_defaults(run=run_match)
+
+
+def run_match(args: argparse.Namespace) -> int:
+    """Prints a summary as JSON; returns 0, or 1 when a picture could not be read."""
+    points, out = parse_at(args.at), Path(args.out)
+    from mmcontrast.data.decode import decode
+    from mmcontrast.predict.correspond import DescriptorMatcher
+    from mmcontrast.predict.frame_features import LabPatches
+
+    match = DescriptorMatcher(LabPatches() if args.model == "lab" else args.model, args.device, args.resolution)
+    reference = decode(args.reference)
+    match.set_reference(reference)
+    match.check(points)
+    try:
+        out.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise InputError(f"--out {out}: cannot be made ({error.strerror})") from error
+    errors = count = 0
+    with (out / "matches.csv").open("w", newline="", encoding="utf-8") as table:
+        rows = csv.DictWriter(table, COLUMNS, lineterminator="\n")
+        rows.writeheader()
+        steps = _film(args.video, out) if args.video else _pictures(args.image, out)
+        for name, image, keep in steps:
+            count += 1
+            if isinstance(image, str):
+                errors += 1
+                rows.writerow({"image": name, "error": image})
+                continue
+            records, picture = match_one(match, reference, points, image)
+            rows.writerows({"image": name, **record} for record in records)
+            keep(picture)
+    print(json.dumps({"out": str(out), "images": count, "points": len(points), "errors": errors}))
+    return 1 if errors else 0
+
+
+def match_one(
+    match: "DescriptorMatcher", reference: "np.ndarray", points: list[tuple[float, float]], image: "np.ndarray"
+) -> tuple[list[dict[str, Any]], "np.ndarray"]:
+    """Rows of matches.csv for one picture, and the picture that shows them."""
+    import torch
+
+    from mmcontrast.predict.match_picture import draw_matches
+
+    found = match.find(image, points)
+    heat = torch.stack([match.heatmap(image, point) for point in points]).amax(0)
+    places = [(x, y) for x, y in found.xy.tolist()]
+    records = [
+        {
+            "point": number,
+            "at_x": f"{at[0]:g}",
+            "at_y": f"{at[1]:g}",
+            "x": f"{x:.2f}",
+            "y": f"{y:.2f}",
+            "distance": f"{distance:.5f}",
+            "confidence": f"{confidence:.4f}",
+        }
+        for number, (at, (x, y), distance, confidence) in enumerate(
+            zip(points, places, found.distance.tolist(), found.confidence.tolist(), strict=True), 1
+        )
+    ]
+    return records, draw_matches(reference, points, image, places, heat.cpu().numpy())
+
+
+def parse_at(texts: list[str]) -> list[tuple[float, float]]:
+    """["x,y", "x,y;x,y"] -> pairs.
+
+    Raises:
+        InputError: anything else.
+    """
+    pairs = []
+    for text in ";".join(texts).split(";"):
+        try:
+            x, y = (float(number) for number in text.split(","))
+        except ValueError:
+            raise InputError(f'--at {text!r}: wanted pixels such as "120,80"') from None
+        pairs.append((x, y))
+    return pairs
+
+
+def _pictures(places: list[str], out: Path) -> Iterator[tuple[str, Any, Any]]:
+    """(name, picture or error, where to put the drawing) of every file."""
+    from PIL import Image
+    from tqdm import tqdm
+
+    from mmcontrast.data.decode import decode
+    from mmcontrast.predict.images import picture_files
+
+    taken: set[Path] = set()
+    for path in tqdm(picture_files(*places), unit="picture", disable=None, leave=False):
+        target = out / f"{path.stem}.png"
+        while target in taken:
+            target = target.with_stem(target.stem + "_")
+        taken.add(target)
+        try:
+            image: Any = decode(path)
+        except InputError as error:
+            image = str(error)
+        yield str(path), image, lambda picture, target=target: Image.fromarray(picture).save(target)
+
+
+def _film(path: str, out: Path) -> Iterator[tuple[str, Any, Any]]:
+    from tqdm import tqdm
+
+    from mmcontrast.data.video import open_video
+    from mmcontrast.data.video_writer import VideoWriter
+
+    film = open_video(path)
+    with VideoWriter(out / "matches.mp4", film.fps) as writer:
+        for number, frame in enumerate(tqdm(film, total=len(film), unit="frame", disable=None, leave=False)):
+            yield f"{path}#{number}", frame, writer.write
+    if film.problem:
+        print(f"mmcontrast: {film.problem}", file=sys.stderr)

@@ -1,0 +1,54 @@
+"""What matching found, as a picture: points of the reference, where they are, and how alike every pixel is."""
+
+from collections.abc import Sequence
+
+import cv2
+import numpy as np
+
+_COLORS = [(230, 60, 60), (60, 180, 75), (255, 200, 25), (70, 120, 230), (245, 130, 48), (190, 70, 220), (70, 230, 230)]
+_GAP = 6
+
+
+def draw_matches(
+    reference: np.ndarray,
+    at: Sequence[tuple[float, float]],
+    image: np.ndarray,
+    found: Sequence[tuple[float, float]],
+    heat: np.ndarray,
+) -> np.ndarray:
+    """Reference, other picture and heat map side by side.
+
+    Args:
+        reference: (H, W, 3) uint8.
+        at: Q points of it, (x, y).
+        image: (H', W', 3) uint8.
+        found: where they are in it.
+        heat: (H', W') in [0, 1].
+    Returns:
+        (max(H, H'), about W + 2 W', 3) uint8.
+    """
+    warm = cv2.applyColorMap((heat * 255).astype(np.uint8), cv2.COLORMAP_TURBO)[..., ::-1]
+    blended = cv2.addWeighted(image, 0.4, np.ascontiguousarray(warm), 0.6, 0)
+    panels = [draw_points(reference, at), draw_points(image, found), draw_points(blended, found)]
+    height = max(panel.shape[0] for panel in panels)
+    gap = np.full((height, _GAP, 3), 255, np.uint8)
+    padded = [
+        cv2.copyMakeBorder(p, 0, height - p.shape[0], 0, 0, cv2.BORDER_CONSTANT, value=(255,) * 3) for p in panels
+    ]
+    return np.hstack([padded[0], gap, padded[1], gap, padded[2]])
+
+
+def draw_points(image: np.ndarray, points: Sequence[tuple[float, float]]) -> np.ndarray:
+    """Numbered rings around points (x, y), one colour each: (H, W, 3) uint8 -> the same."""
+    out = image.copy()
+    radius = max(4, min(image.shape[:2]) // 40)
+    for number, (x, y) in enumerate(points):
+        centre, color = (round(x), round(y)), _COLORS[number % len(_COLORS)]
+        for ring, width in (((255, 255, 255), 4), (color, 2)):
+            cv2.circle(out, centre, radius, ring, width, cv2.LINE_AA)
+        cv2.circle(out, centre, 1, color, -1, cv2.LINE_AA)
+        if len(points) > 1:
+            place = (centre[0] + radius + 2, centre[1] - radius + 4)
+            for ink, width in (((255, 255, 255), 3), (color, 1)):
+                cv2.putText(out, str(number + 1), place, cv2.FONT_HERSHEY_SIMPLEX, 0.45, ink, width, cv2.LINE_AA)
+    return out
