@@ -70,7 +70,8 @@ class _LogSumExp(torch.autograd.Function):
         column_max = torch.full((m if columns else 0,), lowest, dtype=dtype, device=a.device)
         row_sum, column_sum = torch.zeros_like(row_max), torch.zeros_like(column_max)
         product = Product(a, b, scale, dtype)
-        operands = a.numel() if pairs.symmetric else a.numel() + b.numel()
+        # The rows of a symmetric problem were joined from two sets, so the caller holds them twice already.
+        operands = a.numel() // 8 if pairs.symmetric else a.numel() + b.numel()
         room = _KEEP * operands if any(ctx.needs_input_grad) else 0
         kept: list[Tensor] = []
         with _no_autocast(a):
