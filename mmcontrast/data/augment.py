@@ -18,7 +18,7 @@ from mmcontrast.ops.random import uniform
 
 # Random numbers of a sample's view: box, flip, jitter, its order and factors, grey, blur, sigma, solarise, low.
 _DRAWS = (2 * ATTEMPTS + 2, 1, 1, 4, 4, 1, 1, 1, 1, 1)
-_CACHE_BYTES = 2 << 20  # a CPU works on as many views at a time as stay in its second-level cache
+_CACHE_BYTES = 4 << 20  # a CPU works on as many views at a time as roughly stay in its cache
 
 
 class ToFloat(nn.Module):
