@@ -1,0 +1,61 @@
+"""JHMDB: films of people with 15 joints a frame (Jhuang et al., ICCV 2013; http://jhmdb.is.tue.mpg.de).
+
+    python -m data_scripts.jhmdb OUT
+    python -m data_scripts.jhmdb OUT --archives Rename_Images.tar.gz joint_positions.zip splits.zip
+
+Lays out OUT/Rename_Images, OUT/joint_positions and OUT/test_split{1,2,3}.txt.  For research only.
+"""
+
+import argparse
+import sys
+from pathlib import Path
+
+from data_scripts._download import extract, fetch, run
+from mmcontrast.errors import InputError
+
+ADDRESS = "http://files.is.tue.mpg.de/jhmdb/"
+ARCHIVES = ("Rename_Images.tar.gz", "joint_positions.zip", "splits.zip")
+
+
+def test_list(splits: Path, number: int) -> list[str]:
+    """Films of a split that are for testing, as ACTION/FILM."""
+    films = []
+    for file in sorted(splits.glob(f"*_test_split{number}.txt")):
+        action = file.name.removesuffix(f"_test_split{number}.txt")
+        rows = [line.split() for line in file.read_text().splitlines() if line.strip()]
+        films += [f"{action}/{name.removesuffix('.avi')}" for name, use in rows if use == "2"]
+    if not films:
+        raise InputError(f"{splits}: holds no ACTION_test_split{number}.txt with films marked 2")
+    return films
+
+
+def prepare(args: argparse.Namespace) -> None:
+    args.out.mkdir(parents=True, exist_ok=True)
+    given = {path.name: path for path in args.archives or ()}
+    for name in ARCHIVES:
+        archive = given.get(name) or fetch(args.address + name, args.out / name)
+        unpacked, folder = args.out / f"{name}.unpacked", args.out / name.split(".")[0]
+        if folder.exists():
+            continue
+        extract(archive, unpacked)
+        inside = unpacked / folder.name
+        (inside if inside.is_dir() else unpacked).rename(folder)
+        if unpacked.is_dir():
+            unpacked.rmdir()
+    for number in (1, 2, 3):
+        films = test_list(args.out / "splits", number)
+        (args.out / f"test_split{number}.txt").write_text("".join(f"Rename_Images/{film}\n" for film in films))
+        print(f"split {number}: {len(films)} films", file=sys.stderr)
+    print(f"mmcontrast eval keypoints --data {args.out} --keypoints {args.out}/test_split1.txt")
+
+
+def main(arguments: list[str] | None = None) -> int:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("out", type=Path, metavar="OUT")
+    parser.add_argument("--archives", type=Path, nargs="+", metavar="FILE", help="archives that you have already")
+    parser.add_argument("--address", default=ADDRESS, help="fetch from below this address instead")
+    return run(prepare, parser, arguments)
+
+
+if __name__ == "__main__":
+    sys.exit(main())

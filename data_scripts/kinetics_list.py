@@ -1,0 +1,62 @@
+"""Kinetics: the films of a list that you have on disk, as a list for the data set Clips.
+
+    python -m data_scripts.kinetics_list kinetics700/train.csv FOLDER --out train.txt
+
+The list is the official CSV (label,youtube_id,time_start,time_end,split).  FOLDER holds the films at any depth, named
+ID.mp4 or ID_START_END.mp4 as the usual downloaders name them.  Films that are missing are counted: some always are.
+"""
+
+import argparse
+import csv
+import sys
+from pathlib import Path
+
+from data_scripts._download import run
+from mmcontrast.data.clips import VIDEO_EXTENSIONS
+from mmcontrast.errors import InputError
+
+
+def names(row: dict[str, str]) -> tuple[str, ...]:
+    """File names, without extension, that a row's film may have."""
+    identity = row["youtube_id"]
+    spans = [(row.get("time_start", ""), row.get("time_end", ""))]
+    spans += [(a.zfill(6), b.zfill(6)) for a, b in spans]
+    return (identity, *(f"{identity}_{a}_{b}" for a, b in spans))
+
+
+def find(table: Path, folder: Path) -> tuple[list[Path], int]:
+    """Films of the list below the folder, in the list's order, and how many of it are missing."""
+    if not folder.is_dir():
+        raise InputError(f"{folder}: no such folder")
+    try:
+        with table.open(newline="", encoding="utf-8") as file:
+            rows = list(csv.DictReader(file))
+    except (OSError, UnicodeDecodeError) as error:
+        raise InputError(f"{table}: cannot be read ({error})") from error
+    if not rows or "youtube_id" not in rows[0]:
+        raise InputError(f"{table}: has no column youtube_id; wanted label,youtube_id,time_start,time_end,split")
+    there = {path.stem: path for path in folder.rglob("*") if path.suffix.lower() in VIDEO_EXTENSIONS}
+    found = [next((there[name] for name in names(row) if name in there), None) for row in rows]
+    films = list(dict.fromkeys(path for path in found if path))
+    return films, found.count(None)
+
+
+def prepare(args: argparse.Namespace) -> None:
+    films, missing = find(args.list, args.folder)
+    if not films:
+        raise InputError(f"{args.folder}: holds none of the {missing} films of {args.list}")
+    args.out.write_text("".join(f"{path.resolve()}\n" for path in films))
+    print(f"{len(films)} films found, {missing} missing", file=sys.stderr)
+    print(f"train: {{class_path: Clips, init_args: {{root: {args.out}}}}}")
+
+
+def main(arguments: list[str] | None = None) -> int:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("list", type=Path, metavar="CSV")
+    parser.add_argument("folder", type=Path, metavar="FOLDER")
+    parser.add_argument("--out", type=Path, required=True, metavar="TXT")
+    return run(prepare, parser, arguments)
+
+
+if __name__ == "__main__":
+    sys.exit(main())
