@@ -19,6 +19,11 @@ class Progress(ProgressBar):
         self._between = seconds_between_lines
         self._bar: tqdm[Any] | None = None
 
+    @property
+    def is_enabled(self) -> bool:
+        """Whether this rank shows anything; ``LightningModule.print`` asks."""
+        return self._enabled
+
     def disable(self) -> None:
         """Other ranks stay silent."""
         self._enabled = False
