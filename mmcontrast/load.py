@@ -70,7 +70,18 @@ def load(name: str | Path, **overrides: Any) -> Method | Encoder:
 
 
 def load_encoder(name: str | Path) -> Encoder:
-    """The image encoder of a model; see ``load`` for names."""
+    """The image encoder of a model; see ``load`` for names.
+
+    Two more names give what it has to beat: "random:NAME", the same architecture with random weights, always the same
+    ones, and "pixels", the pictures themselves.
+    """
+    scheme, _, rest = str(name).partition(":")
+    if scheme == "random":
+        return _untrained(rest)
+    if str(name) == "pixels":
+        from mmcontrast.encoders.pixels import RawPixels
+
+        return RawPixels().eval()
     model = load(name)
     return model.encoder if isinstance(model, Method) else model
 
@@ -95,7 +106,33 @@ def build(node: dict[str, Any]) -> Configurable:
     return made(**arguments)
 
 
+def _untrained(name: str) -> Encoder:
+    """The image encoder of a model, its weights drawn anew from one seed."""
+    scheme, _, rest = name.partition(":")
+    with torch.random.fork_rng(devices=[]):
+        torch.manual_seed(0)
+        if scheme == "timm":
+            from mmcontrast.encoders.timm import TimmEncoder
+
+            return TimmEncoder(rest.partition("@")[0]).eval()
+        if scheme == "open_clip":
+            from mmcontrast.encoders.openclip import OpenClipImage
+
+            return OpenClipImage(rest.partition("/")[0]).eval()
+        folder = BUNDLED / name if name in bundled() else Path(name)
+        if not folder.is_dir():
+            raise InputError(f"random:{name}: wanted a directory, a bundled model, timm:ARCH or open_clip:ARCH")
+        return _built(folder, {}).encoder.eval()
+
+
 def _from_folder(folder: Path, overrides: dict[str, Any]) -> Method:
+    method = _built(folder, overrides)
+    _fill(method, _weights(folder), folder)
+    return method
+
+
+def _built(folder: Path, overrides: dict[str, Any]) -> Method:
+    """The method that a directory's config describes, without its weights."""
     config = folder / "config.yaml"
     if not config.is_file():
         raise InputError(f"{folder} has no config.yaml; wanted a directory written by `mmcontrast fit` or `export`")
@@ -108,7 +145,6 @@ def _from_folder(folder: Path, overrides: dict[str, Any]) -> Method:
     method = build(_without_weights(node, folder if exported else None))
     if not isinstance(method, Method):
         raise InputError(f"{config} describes a {type(method).__name__}; wanted a method")
-    _fill(method, _weights(folder), folder)
     return method
 
 

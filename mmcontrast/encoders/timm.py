@@ -132,7 +132,7 @@ class TimmEncoder(Encoder):
 
         Without a class token it is the mean attention of all patches.
         """
-        layer = getattr(self.net.blocks[-1], "attn", None) if self.tokens and hasattr(self.net, "blocks") else None
+        layer: Any = getattr(self.net.blocks[-1], "attn", None) if self.tokens and hasattr(self.net, "blocks") else None
         if not hasattr(layer, "attn_drop"):
             return super().attention(image)
         x = self._prepare(image)

@@ -3,9 +3,11 @@
 import os
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from itertools import chain
 from pathlib import Path
 from typing import NamedTuple
 
+import numpy as np
 import torch
 from torch import Tensor, nn
 from tqdm import tqdm
@@ -45,8 +47,9 @@ def extract(
     batch_size: int = 64,
     cache: Path | bool = True,
     progress: bool = False,
+    places: np.ndarray | None = None,
 ) -> Features:
-    """Embeds every picture where ``module`` lies, in evaluation mode, without gradients; the mode is then restored.
+    """Embeds pictures where ``module`` lies, in evaluation mode, without gradients; the mode is then restored.
 
     Args:
         module: what ``embed`` computes with; its content is part of the cache's key.
@@ -54,31 +57,36 @@ def extract(
         images: the data set; pictures are decoded in background threads.
         cache: a folder, True for the user's cache folder, False for none.
         progress: whether to show a bar on a terminal's stderr.
+        places: (N,) the samples to embed; None: all.
     """
     folder = None
+    wanted: np.ndarray = np.arange(len(images)) if places is None else places
     if cache is not False:
         what = f"{getattr(embed, '__qualname__', embed)} {images.pixels.size} {images.pixels.fit}"
-        key = content_key(["features 1", fingerprint(module), what, *_identity(images.samples)])
+        key = content_key(
+            ["features 1", fingerprint(module), what, *_identity(images.samples)]
+            + ([] if places is None else [str(places.tolist())])
+        )
         folder = (cache_directory() if cache is True else Path(cache)) / "features" / key
     shards = []
-    bar = tqdm(total=len(images), unit="picture", disable=None if progress else True, leave=False)
+    bar = tqdm(total=len(wanted), unit="picture", disable=None if progress else True, leave=False)
     with bar, evaluating(module):
-        for start in range(0, len(images), SHARD):
-            places = range(start, min(start + SHARD, len(images)))
+        for start in range(0, len(wanted), SHARD):
+            part = wanted[start : start + SHARD]
             file = folder and folder / f"{start:09d}.npy"
             shard = load_array(file) if file else None
-            if shard is None or len(shard) != len(places):
-                shard = _shard(module, embed, images, places, batch_size, bar)
+            if shard is None or len(shard) != len(part):
+                shard = _shard(module, embed, images, part, batch_size, bar)
                 if file:
                     save_array(file, shard)
             else:
-                bar.update(len(places))
+                bar.update(len(part))
             shards.append(shard)
     width = max(shard.shape[1] for shard in shards)
     vectors = torch.cat([shard.expand(-1, width) for shard in shards])  # (N, D)
     readable = vectors[:, 0] != UNREADABLE
-    names = [images.name(int(place)) for place in (~readable).nonzero()]
-    return Features(vectors[readable], readable.nonzero()[:, 0], names)
+    found = torch.from_numpy(wanted)
+    return Features(vectors[readable], found[readable], [images.name(place) for place in found[~readable].tolist()])
 
 
 @contextmanager
@@ -95,12 +103,17 @@ def evaluating(module: nn.Module) -> Iterator[None]:
 
 
 def _shard(
-    module: nn.Module, embed: Callable[[Tensor], Tensor], images: PictureData, places: range, batch_size: int, bar: tqdm
+    module: nn.Module,
+    embed: Callable[[Tensor], Tensor],
+    images: PictureData,
+    places: np.ndarray,
+    batch_size: int,
+    bar: tqdm,
 ) -> Tensor:
-    device = next(module.parameters()).device
+    device = next(chain(module.parameters(), module.buffers())).device
     blocks: list[Tensor] = []
     readable: list[bool] = []
-    for image, errors in read_ahead(lambda place: images.pixels(Key(place)), places, batch_size):
+    for image, errors in read_ahead(lambda place: images.pixels(Key(place)), places.tolist(), batch_size):
         if len(image):
             blocks.append(embed(to_float(image, device)).float())
         readable += [error is None for error in errors]

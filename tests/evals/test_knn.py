@@ -1,0 +1,132 @@
+import json
+
+import numpy as np
+import pytest
+import torch
+import torch.nn.functional as F
+from PIL import Image
+from sklearn.neighbors import KNeighborsClassifier
+from torch.testing import assert_close
+
+from mmcontrast.cli import main
+from mmcontrast.data.images import Images
+from mmcontrast.encoders import TinyConv
+from mmcontrast.errors import InputError
+from mmcontrast.evals.knn import knn, vote
+from mmcontrast.evals.labelled import Settings, embed_both, same_classes
+from mmcontrast.ops.nearest import nearest
+from tests.colour_clip import ColourEncoder
+from tests.evals.labelled_pictures import picture_size, write_colours
+
+
+@pytest.fixture(scope="module")
+def data(tmp_path_factory):
+    folder = tmp_path_factory.mktemp("colours")
+    return write_colours(folder / "train", 20, 60, 0), write_colours(folder / "test", 15, 60, 1)
+
+
+def unit_features(data):
+    train, test = embed_both(ColourEncoder(), *data, Settings(batch_size=7))
+    return F.normalize(train.vectors, dim=1), train.labels, F.normalize(test.vectors, dim=1), test.labels
+
+
+@pytest.mark.parametrize("temperature", [0.07, 0.1, 0.01])
+def test_as_scikit_learn_votes(data, temperature):
+    bank, labels, queries, target = unit_features(data)
+    result = knn(ColourEncoder(), *data, ks=[1, 5, 60], temperature=temperature)
+    weigh = lambda distance: np.exp(-distance / temperature)
+    for k in (1, 5, 60):
+        judge = KNeighborsClassifier(k, weights=weigh, metric="cosine", algorithm="brute").fit(bank, labels)
+        assert result["k"][str(k)]["top1"] == pytest.approx(judge.score(queries, target), abs=1e-6)
+        cosine, places = nearest(queries, bank, k)
+        shares = vote(cosine, labels[places], 3, temperature, [k])[k]
+        assert_close(shares.double(), torch.from_numpy(judge.predict_proba(queries)), atol=1e-4, rtol=1e-3)
+    assert 0.5 < result["k"]["5"]["top1"] < 1
+    assert (result["n_train"], result["n_test"], result["classes"]) == (60, 45, 3)
+
+
+def test_as_lightly_votes(data):
+    benchmarking = pytest.importorskip("lightly.utils.benchmarking")
+    bank, labels, queries, _ = unit_features(data)
+    expected = benchmarking.knn_predict(queries, bank.T, labels, num_classes=3, knn_k=20, knn_t=0.1)
+    cosine, places = nearest(queries, bank, 20)
+    assert torch.equal(vote(cosine, labels[places], 3, 0.1, [20])[20].argmax(1), expected[:, 0])
+
+
+def test_votes_by_hand():
+    cosine = torch.tensor([[0.9, 0.8, 0.8, 0.1]])
+    labels = torch.tensor([[0, 1, 1, 2]])
+    shares = vote(cosine, labels, 4, 0.1, [1, 2, 3, 4])
+    e = np.exp(-1)
+    assert_close(shares[1], torch.tensor([[1.0, 0, 0, 0]]))
+    assert_close(shares[2], torch.tensor([[1, e, 0, 0]]).float() / (1 + e))
+    assert_close(shares[3], torch.tensor([[1, 2 * e, 0, 0]]).float() / (1 + 2 * e))
+    total = 1 + 2 * e + np.exp(-8)
+    assert_close(shares[4], torch.tensor([[1, 2 * e, np.exp(-8), 0]]).float() / total)
+    assert torch.isfinite(vote(cosine, labels, 4, 1e-4, [4])[4]).all()
+
+
+def test_equal_votes_count_as_a_random_order_would_have_them(tmp_path):
+    """Yellow lies as near to red as to green."""
+    for name, colour in {"red": (255, 0, 0), "green": (0, 255, 0), "blue": (0, 0, 255)}.items():
+        (tmp_path / "train" / name).mkdir(parents=True)
+        Image.new("RGB", (8, 8), colour).save(tmp_path / "train" / name / "a.png")
+    (tmp_path / "test" / "red").mkdir(parents=True)
+    (tmp_path / "test" / "green").mkdir()
+    for name in ("red", "green"):
+        Image.new("RGB", (8, 8), (255, 255, 0)).save(tmp_path / "test" / name / "a.png")
+    result = knn(ColourEncoder(), tmp_path / "train", tmp_path / "test", ks=[2, 3])
+    assert result["k"]["2"] == {"top1": pytest.approx(0.5), "top5": 1.0}
+    assert result["k"]["3"]["top1"] == pytest.approx(0.5)
+
+
+def test_classes_go_by_name(data, tmp_path):
+    test = write_colours(tmp_path / "some", 10, 0, 2)
+    for file in (test / "blue").iterdir():
+        file.unlink()
+    (test / "blue").rmdir()
+    mapping = same_classes(Images(data[0]), Images(test))
+    assert mapping.tolist() == [1, 2]
+    assert knn(ColourEncoder(), data[0], test, ks=[5])["k"]["5"]["top1"] == 1
+    with pytest.raises(InputError, match="classes that the training set lacks: blue"):
+        knn(ColourEncoder(), test, data[1])
+
+
+def test_what_cannot_be_used_is_refused(data, tmp_path):
+    encoder = ColourEncoder()
+    with pytest.raises(InputError, match="k 61 is more than the 60 training pictures"):
+        knn(encoder, *data, ks=[61])
+    with pytest.raises(InputError, match="k 0"):
+        knn(encoder, *data, ks=[0])
+    with pytest.raises(InputError, match="temperature 0"):
+        knn(encoder, *data, temperature=0)
+    with torch.no_grad():
+        encoder.one.fill_(torch.nan)
+    with pytest.raises(InputError, match="NaN or infinite"):
+        knn(encoder, *data)
+    Image.new("RGB", (8, 8)).save(tmp_path / "a.png")
+    with pytest.raises(InputError, match="has no labels"):
+        knn(ColourEncoder(), tmp_path, tmp_path)
+
+
+def test_command_line(data, tmp_path, capsys, monkeypatch):
+    train, test = map(str, data)
+    arguments = ["eval", "knn", "--model", "pixels", "--train", train, "--test", test, "--out", str(tmp_path)]
+    assert main([*arguments, "--k", "5,20", "--image-size", "8"]) == 0
+    result = json.loads(capsys.readouterr().out)
+    assert result == json.loads((tmp_path / "metrics.json").read_text())
+    assert list(result["k"]) == ["5", "20"]
+    assert result["k"]["5"]["top1"] > 0.6
+    for name in ("accuracy_by_k.png", "confusion.png"):
+        assert picture_size(tmp_path / name) > 300
+    assert main([*arguments, "--limit", "12"]) == 0
+    limited = json.loads(capsys.readouterr().out)
+    assert (limited["n_train"], limited["n_test"], list(limited["k"])) == (12, 12, ["10"])
+    for wrong in (["--k", "five"], ["--limit", "0"], ["--batch-size", "0"], ["--model", "no such model"]):
+        assert main([*arguments, *wrong]) == 2
+
+
+def test_an_encoder_in_training_stays_in_training(data):
+    encoder = TinyConv(8).train()
+    knn(encoder, *data, ks=[5])
+    assert encoder.training
