@@ -132,16 +132,14 @@ class VideoFile(Video):
         with self._open() as container:
             stream = _video_stream(container, self.name)
             self._stamps, self._keys = _stamps(container, stream)
-            declared = stream.frames
-        if not self._stamps:
-            raise VideoError(f"{path}: holds no complete frame" + (f" of {declared}" if declared else ""))
-        with self._open() as container:
-            first = next(self._frames(container), None)
-            base = container.streams.video[0].time_base
-        if first is None:
-            raise VideoError(f"{path}: none of its {len(self._stamps)} frames can be decoded")
-        self.height, self.width = first[1].shape[:2]
-        self.times = (np.array(self._stamps) - self._stamps[0]) * float(base or 1)
+            declared, tick = stream.frames, float(stream.time_base or 1)
+            if not self._stamps:
+                raise VideoError(f"{path}: holds no complete frame" + (f" of {declared}" if declared else ""))
+            first = next(self._frames(container, 0), None)
+            if first is None:
+                raise VideoError(f"{path}: none of its {len(self._stamps)} frames can be decoded")
+            self.height, self.width = _upright(first[1]).shape[:2]
+        self.times = (np.array(self._stamps) - self._stamps[0]) * tick
         if declared - len(self) > 1:  # some writers count one frame too many
             self.problem = f"{path}: ends early; {len(self)} of {declared} frames are there"
 
@@ -152,8 +150,8 @@ class VideoFile(Video):
         """All frames in order; where one cannot be decoded the one before stands in, and ``problem`` tells how many."""
         done, last, lost = 0, None, 0
         with self._open() as container:
-            for index, frame in self._frames(container):
-                missing = index - done
+            for index, decoded in self._frames(container):
+                frame, missing = _upright(decoded), index - done
                 if missing > 0:
                     lost += missing
                     yield from [frame if last is None else last] * missing
@@ -174,8 +172,8 @@ class VideoFile(Video):
             stream.codec_context.thread_count = self.threads
         return container
 
-    def _frames(self, container: Any, start: int | None = None) -> Iterator[tuple[int, np.ndarray]]:
-        """(number, frame) as far as the file decodes, passing over broken packets.
+    def _frames(self, container: Any, start: int | None = None) -> Iterator[tuple[int, av.VideoFrame]]:
+        """(number, decoded frame) as far as the file decodes, passing over broken packets.
 
         Without ``start`` the container is a fresh one; with it, the container is sent to the key frame before.
         """
@@ -192,15 +190,24 @@ class VideoFile(Video):
             if (done is None or index > done) and index < len(self._stamps):
                 done = index
                 if start is None or index >= start:
-                    yield index, np.rot90(frame.to_ndarray(format="rgb24"), round(frame.rotation / 90))
+                    yield index, frame
 
     def _decode(self, indices: list[int]) -> np.ndarray:
         handle = self._handles.get(os.getpid())
         if handle is None:
             handle = self._handles[os.getpid()] = self._decord() or self._open()
         if hasattr(handle, "get_batch"):
-            batch = handle.get_batch(indices)
-            return batch.asnumpy() if hasattr(batch, "asnumpy") else np.asarray(batch)  # the user's bridge may be torch
+            try:
+                batch = handle.get_batch(indices)
+                frames = batch.asnumpy() if hasattr(batch, "asnumpy") else np.asarray(batch)  # the bridge may be torch
+                if frames.shape[1:3] == (self.height, self.width):
+                    return frames
+                reason = f"gives frames of {frames.shape[2]}x{frames.shape[1]}"
+            except Exception as error:  # decord raises its own error type on damaged files
+                reason = f"fails ({type(error).__name__})"
+            if self.backend == "decord":
+                raise VideoError(f"{self.name}: decord {reason}; use 'pyav'")
+            handle = self._handles[os.getpid()] = self._open()
         return self._seek_and_decode(handle, indices)
 
     def _decord(self) -> Any:
@@ -211,23 +218,23 @@ class VideoFile(Video):
             import decord
 
             reader = decord.VideoReader(str(self.path), num_threads=self.threads)
-            sound = len(reader) == len(self) and reader[0].shape[:2] == (self.height, self.width)
-        except Exception as error:  # decord raises its own error type, and any other on damaged files
+        except Exception as error:  # not installed, or its own error type on damaged files
             if self.backend == "decord":
                 raise VideoError(f"{self.name}: decord cannot read it ({type(error).__name__}); use 'pyav'") from error
             return None
-        if not sound and self.backend == "decord":
+        if len(reader) != len(self) and self.backend == "decord":
             raise VideoError(f"{self.name}: decord counts {len(reader)} frames, the file has {len(self)}; use 'pyav'")
-        return reader if sound else None
+        return reader if len(reader) == len(self) else None
 
     def _seek_and_decode(self, container: Any, indices: list[int]) -> np.ndarray:
         """As ``_decode``; for a frame that cannot be decoded stands the next one that can, at the end the last."""
         frames: list[np.ndarray] = []
         while len(frames) < len(indices):
             before = len(frames)
-            for index, frame in self._frames(container, indices[before]):
-                while len(frames) < len(indices) and indices[len(frames)] <= index:
-                    frames.append(frame)
+            for index, decoded in self._frames(container, indices[before]):
+                if indices[len(frames)] <= index:
+                    reached = bisect.bisect_right(indices, index)
+                    frames += [_upright(decoded)] * (reached - len(frames))
                 if len(frames) == len(indices) or self._seeking_saves(index, indices[len(frames)]):
                     break
             else:
@@ -297,6 +304,11 @@ def _video_stream(container: Any, name: str) -> Any:
         kinds = ", ".join(sorted({s.type for s in container.streams})) or "nothing"
         raise VideoError(f"{name}: has no video stream, only {kinds}")
     return streams[0]
+
+
+def _upright(frame: av.VideoFrame) -> np.ndarray:
+    """(H, W, 3) uint8 RGB, turned as the file says."""
+    return np.rot90(frame.to_ndarray(format="rgb24"), round(frame.rotation / 90))
 
 
 def _stamps(container: Any, stream: Any) -> tuple[list[int], list[int]]:

@@ -1,0 +1,55 @@
+"""A training step of VideoColor over its bare encoder's forward and backward: what the method itself costs.
+
+python tests/benchmarks/bench_video_step.py
+"""
+
+import platform
+import time
+from collections.abc import Callable
+
+import torch
+
+from mmcontrast.encoders import TimmEncoder
+from mmcontrast.methods import VideoColor
+
+FRAMES, SIZE, REPEATS = 4, 256, 5
+OPTIONS = {
+    "all pixels, colour bins (Vondrick)": {},
+    "window 6, hidden channel (MAST)": {"radius": 6, "hide": "channel", "predict": "lab"},
+    "the same with cycle walk": {"radius": 6, "hide": "channel", "predict": "lab", "unit": True, "cycle": 0.1},
+}
+
+
+def median(step: Callable[[], None]) -> float:
+    step()
+    times = []
+    for _ in range(REPEATS):
+        start = time.process_time()
+        step()
+        times.append(time.process_time() - start)
+    return sorted(times)[REPEATS // 2]
+
+
+def main() -> None:
+    torch.set_num_threads(1)
+    torch.manual_seed(0)
+    print(f"ResNet-18 at stride 8, one clip of {FRAMES} frames of {SIZE}x{SIZE}, one thread, CPU seconds\n")
+    print("| objective | encoder alone | step | ratio |\n|---|---|---|---|")
+    clip = torch.rand(1, FRAMES, 3, SIZE, SIZE)
+    batch = {"clip": clip, "key": torch.zeros(1, dtype=torch.int64)}
+    for name, options in OPTIONS.items():
+        method = VideoColor(TimmEncoder("resnet18", output_stride=8), **options)
+
+        def alone(method: VideoColor = method) -> None:
+            method.encoder.grid(clip.flatten(0, 1)).sum().backward()
+
+        def step(method: VideoColor = method) -> None:
+            method(batch)["loss"].backward()
+
+        bare, whole = median(alone), median(step)
+        print(f"| {name} | {bare:.2f} | {whole:.2f} | {whole / bare:.2f} |", flush=True)
+    print(f"\n{platform.processor() or platform.machine()}, torch {torch.__version__}")
+
+
+if __name__ == "__main__":
+    main()
