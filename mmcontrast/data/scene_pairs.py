@@ -32,6 +32,8 @@ class ScenePairs(Dataset[dict[str, Any]]):
         length: pairs per epoch.
         size: (H, W) that all views are brought to; needed when scenes differ in size.
         overlap: smallest and largest share of surface in common of two views of one scene.
+        window: how many frames apart the two may be in the order of the scene; tracked poses drift, so that frames long
+            apart do not fit together as well as their neighbours.  None: any.
         depth_unit: metres per unit of depth; None: the layout's own.
     """
 
@@ -42,6 +44,7 @@ class ScenePairs(Dataset[dict[str, Any]]):
         length: int = 1000,
         size: tuple[int, int] | None = None,
         overlap: tuple[float, float] = (0.2, 0.95),
+        window: int | None = None,
         depth_unit: float | None = None,
     ) -> None:
         if kind not in get_args(Kind):
@@ -53,7 +56,7 @@ class ScenePairs(Dataset[dict[str, Any]]):
                 if name is not None:
                     scene.objects = {1: {"name": name}}
             self.scenes += opened
-        self.kind, self.length, self.overlap = kind, length, overlap
+        self.kind, self.length, self.overlap, self.window = kind, length, overlap, window
         self.size = (size[0], size[1]) if size else self.scenes[0].size
         if not size and (other := [s for s in self.scenes if s.size != self.size]):
             raise InputError(
@@ -96,7 +99,7 @@ class ScenePairs(Dataset[dict[str, Any]]):
         return f"pair {index} of {self.scenes[0].path}" + (" and others" if len(self.scenes) > 1 else "")
 
     def _within(self, scene: Scene, rng: np.random.Generator) -> dict[str, Any]:
-        a, b = draw_views(scene, rng, self.overlap)
+        a, b = draw_views(scene, rng, self.overlap, self.window)
         view_a, view_b = scene.view(a, self.size), scene.view(b, self.size)
         return {**_fields(view_a, view_b, scene), "motion": np.linalg.inv(view_b.pose) @ view_a.pose}
 
@@ -109,13 +112,15 @@ class ScenePairs(Dataset[dict[str, Any]]):
 
 
 def draw_views(
-    scene: Scene, rng: np.random.Generator, overlap: tuple[float, float], attempts: int = 24
+    scene: Scene, rng: np.random.Generator, overlap: tuple[float, float], window: int | None = None, attempts: int = 24
 ) -> tuple[int, int]:
     """Two frames whose overlap lies in the range, or the nearest to it that was met."""
     a = int(rng.integers(len(scene)))
     best, miss = a, np.inf
-    for step in rng.integers(1, max(len(scene), 2), size=attempts).tolist():
-        b = (a + step) % len(scene)
+    first, last = (0, len(scene)) if window is None else (max(0, a - window), min(len(scene), a + window + 1))
+    for b in rng.integers(first, last, size=attempts).tolist():
+        if a == b:
+            continue
         share = scene.overlap(a, b)[0]
         distance = max(overlap[0] - share, share - overlap[1], 0)
         if distance < miss:

@@ -28,7 +28,8 @@ class Found(NamedTuple):
     Attributes:
         xy: (Q, 2) pixels.
         distance: (Q,) between descriptors.
-        confidence: (Q,) in [0, 1]: 1 - distance / the smallest distance further than a 20th of the diagonal away.
+        confidence: (Q,) in [0, 1], of squared distances: how far the second best, further away than a 20th of the
+            diagonal, is behind, in terms of the mean over the picture.
     """
 
     xy: Tensor
@@ -129,8 +130,9 @@ class DescriptorMatcher:
             xy = everywhere[best]
             smallest = (target.map.flatten(1)[:, best].T - some).norm(dim=1)  # exact where the product rounds
             far = (everywhere - xy[:, None]).square().sum(2) > apart**2  # (q, H W)
-            second = squared.flatten(1).masked_fill(~far, torch.inf).amin(1).clamp(min=0).sqrt()
-            confidence = (1 - smallest / second.clamp(min=1e-12)).clamp(0, 1)
+            least, second = smallest.square(), squared.flatten(1).masked_fill(~far, torch.inf).amin(1)
+            behind = (second - least) / (squared.mean((1, 2)) - least).clamp(min=1e-12)
+            confidence = behind.clamp(0, 1)
             parts.append(Found(_between_pixels(squared, best) if self.subpixel else xy, smallest, confidence))
         return Found(*(torch.cat(column) for column in zip(*parts, strict=True)))
 

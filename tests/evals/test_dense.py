@@ -1,0 +1,159 @@
+import json
+import shutil
+
+import numpy as np
+import pytest
+import torch
+from PIL import Image
+
+from mmcontrast.cli import main
+from mmcontrast.data.scenes import View, open_scenes
+from mmcontrast.data.toy_scene import write_toy_scene
+from mmcontrast.errors import InputError
+from mmcontrast.evals.correspondence import evaluate_correspondence
+from mmcontrast.evals.dense import EvaluationPair, Trials, draw_pairs, evaluate_dense, match_pair, summarize
+from mmcontrast.evals.dense_baselines import DenseSift, Noise
+from mmcontrast.predict.correspond import DescriptorMatcher
+
+
+@pytest.fixture(scope="module")
+def scene(tmp_path_factory):
+    return str(write_toy_scene(tmp_path_factory.mktemp("eval") / "scene", seed=1, frames=12))
+
+
+def test_a_pair_by_hand():
+    """Three pixels in a row, one channel; the first point is found one pixel off, the second where it is."""
+    described = {0: torch.tensor([0.0, 5.0, 9.0]), 1: torch.tensor([3.0, 1.0, 9.0])}
+    intrinsics = np.eye(3)
+    views = [
+        View(np.full((1, 3, 3), i, np.uint8), np.array([[1000, 1000, 0]], np.uint16), mask, intrinsics, np.eye(4))
+        for i, mask in enumerate(np.array([[[1, 1, 1]], [[1, 0, 1]]], np.uint8))
+    ]
+    xy = torch.tensor([[0.0, 0], [2, 0]])
+    pair = EvaluationPair("near", *views, 0.001, xy, xy)
+    describe = lambda image: described[int(image[0, 0, 0])].view(1, 1, 3)
+    full = match_pair(describe, pair, masked=False)
+    assert full.pixels.tolist() == [1, 0]
+    assert full.metres[0] == pytest.approx(1)
+    assert np.isnan(full.metres[1]), "nothing was measured there"
+    np.testing.assert_allclose(full.closer, [1 / 3, 0])
+    on_object = match_pair(describe, pair, masked=True)
+    assert on_object.pixels.tolist() == [0, 0]
+
+
+def test_figures_by_hand():
+    trials = [Trials(np.array([0.0, 10]), np.array([0.0, np.nan]), np.array([0.0, 0.5]))]
+    trials += [Trials(np.array([4.0, 30]), np.array([0.1, 0.3]), np.array([0.1, 0.2]))]
+    result = summarize(trials, side=80)
+    assert result["pck@0.05"] == 0.5
+    assert result["pck@0.1"] == 0.5
+    assert result["median_px"] == 7
+    assert result["mean_px"] == 11
+    assert result["median_3d_mm"] == pytest.approx(100)
+    assert result["closer_than_truth"] == pytest.approx(0.2)
+    assert result["auc_px"] == pytest.approx((1 + 0.5 + 0.8 + 0) / 4)
+    assert (result["cdf"][0], result["cdf"][100]) == (0, 30)
+
+
+def test_the_true_place_is_found_by_its_own_point_in_space_and_noise_finds_nothing(scene):
+    places = {}
+    for frame in open_scenes(scene):
+        for i in range(len(frame)):
+            view = frame.view(i)
+            height, width = view.depth.shape
+            y, x = np.mgrid[:height, :width]
+            ray = np.stack([x, y, np.ones_like(x)], -1) @ np.linalg.inv(view.intrinsics).T
+            point = ray * view.depth[..., None] * 0.001 @ view.pose[:3, :3].T + view.pose[:3, 3]
+            places[view.color.tobytes()] = torch.from_numpy(point).float().permute(2, 0, 1)
+    models = {
+        "place": lambda image: places[image.tobytes()],
+        "noise": DescriptorMatcher(Noise()).describe,
+    }
+    result = evaluate_dense(models, scene, pairs=3, points=30)
+    assert result["place"]["median_px"] < 1
+    assert result["place"]["pck@0.05"] > 0.95
+    assert result["place"]["closer_than_truth"] < 0.001
+    assert result["noise"]["pck@0.05"] < 0.1
+    assert result["noise"]["closer_than_truth"] == pytest.approx(0.5, abs=0.1)
+    assert result["noise"]["points"] == sum(result["noise"][c]["points"] for c in ("near", "middle"))
+    again = evaluate_dense(models, scene, pairs=3, points=30)
+    assert again == result, "pairs and points are the same in every run"
+
+
+def test_classes_share_what_they_say(scene):
+    (opened,) = open_scenes(scene)
+    index = {opened.view(i).color.tobytes(): i for i in range(len(opened))}
+    for pair in draw_pairs([opened], 3, 20, None, 0):
+        share, _ = opened.overlap(index[pair.a.color.tobytes()], index[pair.b.color.tobytes()])
+        low, high = {"near": (0.75, 0.95), "middle": (0.5, 0.75), "far": (0.25, 0.5)}[pair.overlap]
+        assert low <= share < high
+
+
+def test_masks_that_are_not_there_are_named(scene, tmp_path):
+    bare = shutil.copytree(scene, tmp_path / "bare")
+    shutil.rmtree(bare / "mask")
+    with pytest.raises(InputError, match="has no masks"):
+        evaluate_dense({}, str(bare), masked=True)
+
+
+def test_sift_is_a_grid_of_unit_vectors():
+    image = torch.rand(2, 3, 40, 48, generator=torch.Generator().manual_seed(0))
+    grid = DenseSift(stride=4).grid(image)
+    assert grid.shape == (2, 128, 10, 12)
+    norm = grid.norm(dim=1)
+    torch.testing.assert_close(norm, torch.ones_like(norm), atol=1e-3, rtol=1e-3)
+
+
+def test_on_the_command_line(scene, tmp_path, capsys):
+    arguments = ["--data", scene, "--pairs", "1", "--points", "20", "--out", str(tmp_path)]
+    assert main(["eval", "dense", "--model", "lab", "random", *arguments, "--masked"]) == 0
+    result = json.loads(capsys.readouterr().out)
+    assert result["lab"]["median_px"] < result["random"]["median_px"]
+    assert json.loads((tmp_path / "metrics.json").read_text()) == result
+    with Image.open(tmp_path / "cdf.png") as picture:
+        assert picture.width > 200
+    assert main(["eval", "dense", "--model", "lab", "--data", str(tmp_path / "no")]) == 2
+
+
+@pytest.fixture
+def keypoints(tmp_path):
+    """Two pictures of a class, the second shifted by 6 pixels, a copy of the first, and another class."""
+    rng = np.random.default_rng(0)
+    base = rng.integers(0, 255, (30, 60, 3), dtype=np.uint8)
+    points = [[10, 5], [30, 20], [40, 12]]
+    for name, image, shift, label in (
+        ("a", base, 0, "x"),
+        ("b", np.roll(base, 6, 1), 6, "x"),
+        ("copy", base, 0, "x"),
+        ("c", base[::-1], 0, "y"),
+    ):
+        Image.fromarray(np.ascontiguousarray(image)).save(tmp_path / f"{name}.png")
+        moved = [[x + shift, y] for x, y in points]
+        (tmp_path / f"{name}.json").write_text(json.dumps({"keypoints": moved, "class": label}))
+    return tmp_path
+
+
+def test_keypoints_by_hand(keypoints):
+    by_color = lambda image: torch.from_numpy(image).float().permute(2, 0, 1)
+    stuck = lambda image: torch.ones(1, *image.shape[:2])  # every pixel alike: the first is taken
+    result = evaluate_correspondence({"color": by_color, "stuck": stuck}, keypoints)
+    assert result["color"]["pck@0.05"] == result["color"]["pck_box@0.05"] == 1
+    assert result["color"]["pairs"] == 2, "copies and classes of one picture count for nothing"
+    assert result["color"]["points"] == 6
+    assert result["stuck"]["pck@0.1"] == 0
+    assert result["color"]["per_class"].keys() == {"x"}
+
+
+def test_keypoints_outside_their_picture_are_named(keypoints):
+    (keypoints / "a.json").write_text(json.dumps({"keypoints": [[100, 5]], "class": "x"}))
+    with pytest.raises(InputError, match=r"a.*: has keypoints outside its 60x30 pixels"):
+        evaluate_correspondence({}, keypoints)
+
+
+def test_the_shared_keypoints_are_read(test_data):
+    result = evaluate_correspondence(
+        {"noise": DescriptorMatcher(Noise(2)).describe}, test_data("correspondence/pf_willow_dev.tar")
+    )["noise"]
+    assert len(result["per_class"]) == 2
+    assert result["pairs"] == 10 * 9 + 20 * 19, "ten of the forty pictures are copies"
+    assert result["pck@0.1"] < 0.15
