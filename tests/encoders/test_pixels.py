@@ -1,0 +1,34 @@
+import pytest
+import torch
+from torch.testing import assert_close
+
+from mmcontrast.encoders import TinyConv, TinyText
+from mmcontrast.errors import InputError
+from mmcontrast.export import export
+from mmcontrast.load import load_encoder
+from mmcontrast.methods.clip import CLIP
+
+
+def test_raw_pixels():
+    encoder = load_encoder("pixels")
+    image = torch.rand(2, 3, 32, 32)
+    assert_close(encoder(image), image.flatten(1) - 0.5)
+    assert encoder(torch.rand(2, 3, 50, 50)).shape == (2, encoder.dim)
+    grid = encoder.grid(torch.rand(1, 3, 30, 41))
+    assert grid.shape == (1, 48, 8, 11)
+    assert_close(encoder.grid(image)[1, :, 2, 3], image[1, :, 8:12, 12:16].flatten() - 0.5)
+
+
+def test_the_random_start_of_a_model_is_always_the_same(tmp_path):
+    trained = CLIP(TinyConv(8), TinyText(8), dim=4)
+    export(trained, tmp_path / "model", "float32")
+    for name in (f"random:{tmp_path / 'model'}", "random:timm:test_vit"):
+        first, second = load_encoder(name), load_encoder(name)
+        for a, b in zip(first.parameters(), second.parameters(), strict=True):
+            assert torch.equal(a, b)
+        assert not first.training
+    untrained = load_encoder(f"random:{tmp_path / 'model'}")
+    assert untrained.net[0].weight.shape == trained.encoder.net[0].weight.shape
+    assert not torch.equal(untrained.net[0].weight, trained.encoder.net[0].weight)
+    with pytest.raises(InputError, match="random:nothing"):
+        load_encoder("random:nothing")
