@@ -43,8 +43,8 @@ class LabelPropagator:
     with ``iter`` give one frame at a time and hold only the context in memory, however long the film is.
 
     Args:
-        model: an encoder, a method, or the name of one (``mmcontrast.load``).
-        features: "lab" in place of a model: raw colours, no learning.
+        model: an encoder, a method, or the name of one (``mmcontrast.load``); "lab" is raw colours, no learning.
+        features: "lab" in place of a model, the same.
         preset: dino, crw, mast, dinov3 or vondrick (``presets.PRESETS``); the next four change it.
         context: number of last frames in memory, beside the preset's anchors.
         topk: cells to copy from.
@@ -80,7 +80,7 @@ class LabelPropagator:
         if resolution is not None and resolution < 16:
             raise InputError(f"resolution is {resolution}; wanted at least 16 pixels")
         self.device = choose_device(device)
-        encoder = LabPatches() if model is None else _encoder(model)
+        encoder = _encoder(features if model is None else model)
         self.preset = preset_named(preset).changed(context, topk, radius, temperature)
         self.features = FrameFeatures(encoder, resolution, self.preset.unit, dtype).to(self.device).eval()
 
@@ -192,12 +192,17 @@ class LabelPropagator:
             yield frame, labels
 
 
-def _encoder(model: Encoder | Method | str | Path) -> Encoder:
+def _encoder(model: Encoder | Method | str | Path | None) -> Encoder:
+    if model == "lab":
+        return LabPatches()
     if isinstance(model, str | Path):
         from mmcontrast.load import load_encoder
 
         return load_encoder(model)
-    return model.encoder if isinstance(model, Method) else model
+    if isinstance(model, Method):
+        return model.encoder
+    assert model is not None  # the constructor has checked
+    return model
 
 
 def _film(video: Film) -> Video:

@@ -73,8 +73,7 @@ def propagator(args: argparse.Namespace) -> "LabelPropagator":
     from mmcontrast.predict.propagate import LabelPropagator
 
     return LabelPropagator(
-        None if args.model == "lab" else args.model,
-        features="lab" if args.model == "lab" else None,
+        args.model,
         preset=args.preset,
         context=args.context,
         topk=args.topk,
