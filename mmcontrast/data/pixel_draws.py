@@ -5,8 +5,8 @@ from torch import Tensor
 
 from mmcontrast.ops.random import words
 
-_STREAM = 1000  # of the sample's key, and those after it
-_CACHED = 1 << 16  # non-matches drawn at once: they stay in the cache
+_STREAM = 1000  # of the sample's key
+_DRAWS = 1 << 16  # pixels drawn for a picture
 
 
 def draw_pixels(allowed: Tensor, unit: Tensor) -> Tensor:
@@ -27,6 +27,7 @@ def draw_non_matches(
 ) -> Tensor:
     """Pixels for each match that are not the match: some on the objects, the others on the background.
 
+    Of more than 65,536 pixels the first 65,536 are drawn and then taken again, in rows of K, for further matches.
     A pixel within the radius of its match moves half the picture's width to the side, so that the radius stays empty
     also where an object is smaller than it.  Without background all are drawn on the objects, and the reverse.
 
@@ -45,30 +46,31 @@ def draw_non_matches(
     k = torch.arange(count, device=mask.device)
     group = (k >= (masked_share[:, None] * count).round()).long()  # (B, K): 0 on the objects, 1 on the background
     group = torch.where(lists.count.gather(1, group) > 0, group, 1 - group)
+    rows = min(n, max(1, _DRAWS // count))
+    bits = words(key, -(-rows * count // 2), _STREAM).view(torch.int32)[:, : rows * count]  # two draws a word
+    unit = (bits >> 8).bitwise_and_((1 << 24) - 1).float().mul_(2.0**-24)
+    drawn = lists.take(unit.reshape(batch, rows, count), group)
     index = torch.empty(batch, n, count, dtype=torch.int64, device=mask.device)
-    step = max(1, _CACHED // count)
-    for chunk, part in enumerate(index.split(step, 1)):
-        bits = words(key, -(-part[0].numel() // 2), stream=_STREAM + chunk).view(torch.int32)  # two draws a word
-        unit = (bits >> 8).bitwise_and_((1 << 24) - 1).float().mul_(2.0**-24)[:, : part[0].numel()]
-        pixel = lists.take(unit.reshape(part.shape), group)
-        _leave_radius(pixel, match_b[:, chunk * step :][:, :step], radius, width)
-        part.copy_(pixel)
+    for some, matches in zip(index.split(rows, 1), match_b.split(rows, 1), strict=True):
+        pixel = drawn[:, : some.shape[1]].clone()
+        _leave_radius(pixel, matches, radius, width)
+        some.copy_(pixel)
     return index
 
 
 def _leave_radius(index: Tensor, match_b: Tensor, radius: float, width: int) -> None:
     """Moves those of (B, N, K) pixels aside, in place, that lie within the radius of their match (B, N, 2)."""
     flat = (match_b[..., 1:].round() * width + match_b[..., :1].round()).to(index.dtype)  # (B, N, 1)
-    near = (
-        (index - flat).abs_() <= int((radius + 2) * (width + 1))
-    ).nonzero()  # (P, 3): few are close in reading order
-    row, n, k = near.unbind(1)
-    pixel = index[row, n, k]
+    reach = int((radius + 2) * (width + 1))  # only pixels close in reading order can be
+    near = ((index - flat).abs_() <= reach).flatten().nonzero()[:, 0]  # (P,): few
+    match = match_b.flatten(0, 1)[near.div(index.shape[2], rounding_mode="floor")]  # (P, 2)
+    pixel = index.view(-1)[near]
     y = pixel.div(width, rounding_mode="floor")
     x = pixel - y * width
-    distance = torch.hypot(x - match_b[row, n, 0], y - match_b[row, n, 1])
     half = width // 2
-    index[row, n, k] = torch.where(distance <= radius, torch.where(x < half, pixel + half, pixel - half), pixel)
+    aside = torch.where(x < half, pixel + half, pixel - half)
+    close = torch.hypot(x - match[:, 0], y - match[:, 1]) <= radius
+    index.view(-1)[near] = torch.where(close, aside, pixel)
 
 
 class _PixelLists:
@@ -92,6 +94,6 @@ class _PixelLists:
         row = torch.arange(len(group), device=group.device)[:, None] * self.count.shape[1]
         offset = ((row + group) * self.size).view(shape).int()
         # 24-bit draws below 1 times a count below 2^24 round to less than the count
-        place = unit.mul_(count).int().add_(start)
+        place = unit.mul_(count.float()).int().add_(start)
         pixel = self.place.index_select(0, place.flatten()).view_as(unit)
-        return pixel.sub_(offset).mul_(count > 0)
+        return pixel.sub_(offset).mul_((count > 0).int())

@@ -1,0 +1,66 @@
+import sys
+
+import cv2
+import numpy as np
+import pytest
+
+from data_scripts import render_rgbd
+from mmcontrast.data.scene_report import report
+from mmcontrast.data.scenes import open_scenes
+
+CUBE = """mtllib model.mtl
+v -0.05 -0.03 -0.04
+v 0.05 -0.03 -0.04
+v 0.05 0.03 -0.04
+v -0.05 0.03 -0.04
+v -0.05 -0.03 0.04
+v 0.05 -0.03 0.04
+v 0.05 0.03 0.04
+v -0.05 0.03 0.04
+vt 0 0
+vt 1 0
+vt 1 1
+vt 0 1
+usemtl paint
+"""
+SIDES = ((4, 3, 2, 1), (5, 6, 7, 8), (1, 2, 6, 5), (2, 3, 7, 6), (3, 4, 8, 7), (4, 1, 5, 8))
+
+
+@pytest.fixture
+def meshes(tmp_path):
+    faces = "".join(f"f {a}/1 {b}/2 {c}/3\nf {a}/1 {c}/3 {d}/4\n" for a, b, c, d in SIDES)
+    for seed, name in enumerate(("brick", "block")):
+        folder = tmp_path / "meshes" / name
+        folder.mkdir(parents=True)
+        (folder / "model.obj").write_text(CUBE + faces)
+        (folder / "model.mtl").write_text("newmtl paint\nKd 1 1 1\nmap_Kd texture.png\n")
+        picture = render_rgbd.random_texture(np.random.default_rng(seed), 64)
+        cv2.imwrite(str(folder / "texture.png"), picture)
+    return tmp_path / "meshes"
+
+
+def run(monkeypatch, *arguments):
+    monkeypatch.setattr(sys, "argv", ["render_rgbd", *map(str, arguments)])
+    return render_rgbd.main()
+
+
+def test_renders_are_sound_scenes(meshes, tmp_path, monkeypatch, capsys):
+    pytest.importorskip("pybullet", reason="PyBullet is not installed (the render extra)")
+    out = tmp_path / "out"
+    arguments = ("--meshes", meshes, "--out", out, "--scenes", 1, "--views", 6, "--objects", 2, 2, "--size", 96, 128)
+    assert run(monkeypatch, *arguments) == 0
+    assert "ScenePairs" in capsys.readouterr().out
+    (scene,) = open_scenes(out)
+    assert {entry["name"] for entry in scene.objects.values()} == {"brick", "block"}
+    assert set(np.unique([scene.view(i).mask for i in range(6)])) == {0, 1, 2}
+    *pairs, summary = report(out)
+    assert summary["verdict"] == "sound"
+    assert np.median([row["agree"] for row in pairs]) > 0.5
+    assert np.median([row["grey"] / row["grey_same"] for row in pairs]) < 0.5
+
+
+def test_mistakes_are_explained(meshes, tmp_path, monkeypatch, capsys):
+    out = tmp_path / "out"
+    assert run(monkeypatch, "--meshes", tmp_path / "none", "--out", out) == 2
+    assert run(monkeypatch, "--meshes", meshes, "--out", out, "--only", "chair") == 2
+    assert "no mesh is called chair; there are block, brick" in capsys.readouterr().err
