@@ -9,7 +9,7 @@ from typing import NamedTuple
 
 
 class Photograph(NamedTuple):
-    """A real photograph inside an installed package."""
+    """A real photograph or film inside an installed package."""
 
     package: str
     path: str
@@ -32,6 +32,8 @@ PHOTOGRAPHS = (
     Photograph("sklearn", "datasets/images/china.jpg"),
     Photograph("sklearn", "datasets/images/flower.jpg"),
 )
+GLOBE = Photograph("gradio", "media_assets/videos/b.mp4")
+INDIA = ((172, 86), (205, 80), (228, 96), (215, 112), (196, 118), (178, 105))  # (x, y) in its first frame
 LABELS = (
     "cheetah", "lion", "tiger", "house cat", "dog", "horse", "tower", "temple", "bridge", "beach", "car", "ship",
     "flower", "tree",
@@ -59,7 +61,31 @@ def zero_shot(out: Path) -> None:
     print(f"  -> {out / 'zero_shot.csv'}, {out / 'zero_shot.png'}")
 
 
-STEPS: tuple[Callable[[Path], None], ...] = (zero_shot,)
+def track(out: Path) -> None:
+    """Follows India on the turning globe: track.mp4."""
+    import cv2
+    import numpy as np
+
+    from mmcontrast.data.video import CurrentFrame, FrameArray, VideoFile
+    from mmcontrast.data.video_writer import VideoWriter
+    from mmcontrast.predict.overlay import draw_masks
+    from mmcontrast.predict.propagate import LabelPropagator, default_model
+
+    file = GLOBE.file()
+    print(f"Track: India on a film of the turning Earth, model {default_model()}")
+    if not file:
+        print("  skipped: gradio no longer carries the film")
+        return
+    film = CurrentFrame(FrameArray(VideoFile(file).read(range(0, 120, 3)), fps=10))
+    first = cv2.fillPoly(np.zeros((film.height, film.width), np.uint8), [np.array(INDIA)], 1)
+    masks = LabelPropagator(default_model(), resolution=film.height).iter_masks(film, first)
+    with VideoWriter(out / "track.mp4", film.fps) as overlay:
+        for mask in masks:
+            overlay.write(draw_masks(film.frame, mask))
+    print(f"  {len(film)} frames -> {out / 'track.mp4'}")
+
+
+STEPS: tuple[Callable[[Path], None], ...] = (zero_shot, track)
 
 
 def add_parsers(subparsers) -> None:

@@ -88,6 +88,7 @@ class TimmEncoder(Encoder):
         else:
             self.dim = sum(net.feature_info[i]["num_chs"] for i in self.levels)
             self.stride = min(reductions[i] for i in self.levels)
+            net.prune_intermediate_layers(self.levels, prune_head=True)  # what follows would get no gradient
         if not self.tokens:
             net.to(memory_format=torch.channels_last)
         self.own_pooling = self.levels is None and getattr(net, "head_hidden_size", self.dim) == self.dim

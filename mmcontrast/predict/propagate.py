@@ -192,6 +192,13 @@ class LabelPropagator:
             yield frame, labels
 
 
+def default_model() -> str:
+    """What tracks best of what comes with this package."""
+    from mmcontrast.load import bundled
+
+    return "track-lite" if "track-lite" in bundled() else "lab"
+
+
 def _encoder(model: Encoder | Method | str | Path | None) -> Encoder:
     if model == "lab":
         return LabPatches()

@@ -47,10 +47,10 @@ def add_track(subparsers) -> None:
     parser.set_defaults(run=run_track)
 
 
-def add_propagation(parser: argparse.ArgumentParser, model: str = "track-lite") -> None:
+def add_propagation(parser: argparse.ArgumentParser) -> None:
     """Adds the flags that ``propagator`` reads."""
     parser.add_argument(
-        "--model", default=model, metavar="M", help="model name or folder; lab: no model (default: %(default)s)"
+        "--model", metavar="M", help="model name or folder; lab: no model (default: the bundled one, else lab)"
     )
     parser.add_argument("--preset", default="dino", help="dino, crw, mast, dinov3 or vondrick (default: %(default)s)")
     parser.add_argument("--context", type=int, metavar="N", help="last frames in memory (default: the preset's)")
@@ -70,8 +70,9 @@ def propagator(args: argparse.Namespace) -> "LabelPropagator":
     """The tracker that the flags of ``add_propagation`` describe."""
     import torch
 
-    from mmcontrast.predict.propagate import LabelPropagator
+    from mmcontrast.predict.propagate import LabelPropagator, default_model
 
+    args.model = args.model or default_model()
     return LabelPropagator(
         args.model,
         preset=args.preset,
