@@ -75,7 +75,9 @@ def build_parser() -> argparse.ArgumentParser:
     _export_parser(commands)
     listing = commands.add_parser("list", help="bundled models, methods, encoders, data sets and configs")
     listing.set_defaults(run=_module_command("mmcontrast.listing"))
-    doctor = commands.add_parser("doctor", help="check this installation")
+    doctor = commands.add_parser("doctor", help="check this installation, or a scene's geometry")
+    doctor.add_argument("--scene", metavar="PATH", help="check posed RGB-D scenes instead: a folder or archive")
+    doctor.add_argument("--depth-unit", type=float, metavar="M", help="metres per unit of their depth")
     doctor.set_defaults(run=_module_command("mmcontrast.doctor"))
     return parser
 

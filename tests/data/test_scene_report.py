@@ -1,6 +1,7 @@
 import numpy as np
 import pytest
 
+from mmcontrast.cli import main
 from mmcontrast.data.scene_report import report, table
 from mmcontrast.data.toy_scene import write_toy_scene
 
@@ -40,3 +41,12 @@ def test_the_shared_scenes_are_sound(test_data):
         *pairs, summary = report(test_data(f"rgbd/{name}.tar"), pairs=4)
         assert summary["verdict"] == "sound"
         assert np.median([row["grey"] / row["grey_same"] for row in pairs]) < 0.7
+
+
+def test_doctor_prints_the_table(scene, capsys):
+    assert main(["doctor", "--scene", str(scene)]) == 0
+    assert "5 usable frames, 0 not; sound" in capsys.readouterr().out
+    assert main(["doctor", "--scene", str(scene), "--depth-unit", "0.005"]) == 1
+    (scene / "intrinsics.txt").unlink()
+    assert main(["doctor", "--scene", str(scene)]) == 2
+    assert "intrinsics.txt: missing" in capsys.readouterr().err
