@@ -8,13 +8,17 @@ from mmcontrast.encoders.base import TextEncoder as TextEncoder
 from mmcontrast.encoders.base import Tokenizer as Tokenizer
 
 if TYPE_CHECKING:
+    from mmcontrast.encoders.audio import WaveEncoder as WaveEncoder
     from mmcontrast.encoders.hf import HFImage as HFImage
     from mmcontrast.encoders.hf import HFText as HFText
     from mmcontrast.encoders.openclip import OpenClipImage as OpenClipImage
     from mmcontrast.encoders.openclip import OpenClipText as OpenClipText
+    from mmcontrast.encoders.patch_grid import PatchGrid as PatchGrid
+    from mmcontrast.encoders.pixels import RawPixels as RawPixels
     from mmcontrast.encoders.timm import TimmEncoder as TimmEncoder
     from mmcontrast.encoders.tiny import TinyConv as TinyConv
     from mmcontrast.encoders.tiny import TinyText as TinyText
+    from mmcontrast.encoders.vit import ViT as ViT
 
 # Short name -> module.  Imported at first use: each of timm, transformers and open_clip takes seconds.
 _LAZY = {
@@ -22,9 +26,13 @@ _LAZY = {
     "HFText": "hf",
     "OpenClipImage": "openclip",
     "OpenClipText": "openclip",
+    "RawPixels": "pixels",
+    "PatchGrid": "patch_grid",
     "TimmEncoder": "timm",
     "TinyConv": "tiny",
     "TinyText": "tiny",
+    "ViT": "vit",
+    "WaveEncoder": "audio",
 }
 __all__ = ["Encoder", "TextEncoder", "Tokenizer", *_LAZY]
 
