@@ -139,7 +139,13 @@ def triplet_loss(anchor: Tensor, positive: Tensor, negative: Tensor, is_match: T
 
 
 def pixel_info_nce(
-    a: Tensor, b: Tensor, match_b: Tensor, is_match: Tensor, temperature: float = 0.07, cell: int = 8
+    a: Tensor,
+    b: Tensor,
+    match_b: Tensor,
+    is_match: Tensor,
+    temperature: float = 0.07,
+    cell: int = 8,
+    others: tuple[Tensor, Tensor] | None = None,
 ) -> Tensor:
     """InfoNCE within one pair: each matched pixel picks its partner among all matched pixels, both ways.
 
@@ -152,21 +158,27 @@ def pixel_info_nce(
         is_match: (B, N) bool.
         temperature: divides the similarities.
         cell: side of a cell in pixels; the encoder's stride is a good choice.
+        others: (B, E, D) unit descriptors of further pixels of b, and the (B, E, 2) pixels, to pick from as well; those
+            outside the view of a teach where not to look.
     Returns:
         (B,) float32, about log of the number of matches for descriptors that tell nothing.
     """
     losses = []
     for row, keep in enumerate(is_match):
-        x, y = match_b[row, keep].div(cell).floor().long().unbind(-1)
-        ids = y * (1 << 20) + x  # (n,), one number per cell
+        places = match_b[row, keep] if others is None else torch.cat([match_b[row, keep], others[1][row]])
+        x, y = places.div(cell).floor().long().unbind(-1)
+        ids = y * (1 << 20) + x  # (n + E,), one number per cell
         one, two = a[row, keep].float(), b[row, keep].float()  # both (n, D)
         if len(one) < 2:
             losses.append((one.sum() + two.sum()) * 0)
             continue
-        pairs = Pairs(positive=0, row_ids=ids, column_ids=ids)
+        count = len(one)
+        if others is not None:
+            two = torch.cat([two, others[0][row].float()])  # (n + E, D)
+        pairs = Pairs(positive=0, row_ids=ids[:count], column_ids=ids)
         found = log_sum_exp(one, two, one.new_tensor(1 / temperature), pairs, columns=True)
         of_a = -F.logsigmoid(found.positive - found.row_max - found.row_log_sum).mean()
-        of_b = -F.logsigmoid(found.positive - found.column_max - found.column_log_sum).mean()
+        of_b = -F.logsigmoid(found.positive - found.column_max[:count] - found.column_log_sum[:count]).mean()
         losses.append((of_a + of_b) / 2)
     return torch.stack(losses).float()
 

@@ -28,7 +28,8 @@ class DenseObjectNet(Method):
     Args:
         encoder: of stride 8 in the paper; its grid is brought to full size by bilinear interpolation.
         dim: D, width of a descriptor.
-        loss: "contrastive" (the paper's), "triplet" or "info_nce"; the last two learn from pairs with matches only.
+        loss: "contrastive" (the paper's), "triplet" or "info_nce" (one non-match for each match, shared by all); the
+            last two learn from pairs with matches only.
         margin: M, of the contrastive and triplet losses.
         unit_norm: descriptors of length 1; "info_nce" has them always.
         temperature: of "info_nce".
@@ -63,8 +64,11 @@ class DenseObjectNet(Method):
         matches = is_match.sum(1).float().mean()
         if self.loss == "info_nce":
             at_a, at_b = F.normalize(at_a, dim=-1), F.normalize(at_b, dim=-1)  # interpolation shortens
+            further = non_match[:, :, 0]  # one for each match
+            x, y = further % b.shape[3], further.div(b.shape[3], rounding_mode="floor")
+            others = take(b, further), torch.stack([x, y], -1)
             cell = self.encoder.stride
-            loss = pixel_info_nce(at_a, at_b, batch["match_b"], is_match, self.temperature, cell)
+            loss = pixel_info_nce(at_a, at_b, batch["match_b"], is_match, self.temperature, cell, others)
             return {"loss": loss.mean(), "matches": matches}
         if self.loss == "triplet":
             at_non = take(b, non_match.flatten(1)).unflatten(1, non_match.shape[1:])  # (B, N, K, D)

@@ -3,7 +3,7 @@
 import hashlib
 from collections.abc import Sequence
 from pathlib import Path
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import numpy as np
 import torch
@@ -74,7 +74,7 @@ class DescriptorMatcher:
         if isinstance(model, Method) and not hasattr(model, "describe"):
             model = model.encoder
         self.device = choose_device(device)
-        self.model = model.to(self.device).eval()
+        self.model: Any = model.to(self.device).eval()
         self.resolution, self.subpixel = resolution, subpixel
         self.reference: Described | None = None
         self._last: tuple[bytes, Described] | None = None
@@ -161,7 +161,7 @@ class DescriptorMatcher:
         """
         sides = (self._reference(), self._target(image))
         maps = [side.map[:, step // 2 :: step, step // 2 :: step] for side in sides]
-        places = [pixel_grid(*m.shape[1:], self.device) * step + step // 2 for m in maps]
+        places = [pixel_grid(m.shape[1], m.shape[2], self.device) * step + step // 2 for m in maps]
         a, b = (m.flatten(1).T.contiguous() for m in maps)  # (n, D), (m, D)
         forth, back = _nearest(a, b), _nearest(b, a)
         own = torch.arange(len(a), device=self.device)
@@ -183,7 +183,7 @@ class DescriptorMatcher:
     def _target(self, image: Source) -> Described:
         """The other picture's descriptors, remembered by its pixels."""
         pixels = decode(image)
-        content = hashlib.sha1(np.ascontiguousarray(pixels), usedforsecurity=False).digest()
+        content = hashlib.sha1(np.ascontiguousarray(pixels).data, usedforsecurity=False).digest()
         digest = content + str(pixels.shape).encode()
         if self._last is None or self._last[0] != digest:
             self._last = digest, self._described(pixels)

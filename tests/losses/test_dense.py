@@ -114,22 +114,25 @@ def test_the_triplet_hinge_is_of_the_summed_distance():
     assert triplet_loss(anchor, positive, negative, torch.tensor([[True]]), margin=6.0).item() == 1.0
 
 
-def test_pixel_info_nce_is_a_softmax_over_the_matches_of_its_pair():
+@pytest.mark.parametrize("further", [0, 9])
+def test_pixel_info_nce_is_a_softmax_over_the_matches_of_its_pair(further):
     g = torch.Generator().manual_seed(1)
     a, b = (F.normalize(torch.randn(2, 12, 4, generator=g), dim=-1).requires_grad_() for _ in range(2))
     match_b = torch.rand(2, 12, 2, generator=g) * 40
     is_match = torch.rand(2, 12, generator=g) < 0.8
-    loss = pixel_info_nce(a, b, match_b, is_match, temperature=0.2, cell=10)
+    others = F.normalize(torch.randn(2, further, 4, generator=g), dim=-1), torch.rand(2, further, 2, generator=g) * 40
+    loss = pixel_info_nce(a, b, match_b, is_match, 0.2, 10, others if further else None)
     expected = []
     for i in range(2):
         keep = is_match[i].nonzero()[:, 0]
-        logits = a[i, keep] @ b[i, keep].T / 0.2
-        cells = (match_b[i, keep] / 10).floor()
-        same = (cells[:, None] == cells).all(-1) & ~torch.eye(len(keep), dtype=torch.bool)
+        logits = a[i, keep] @ torch.cat([b[i, keep], others[0][i]]).T / 0.2
+        cells = (torch.cat([match_b[i, keep], others[1][i]]) / 10).floor()
+        same = (cells[: len(keep), None] == cells).all(-1)
+        same.fill_diagonal_(False)
         assert same.any()
         logits = logits.masked_fill(same, -torch.inf)
         target = torch.arange(len(keep))
-        expected.append((F.cross_entropy(logits, target) + F.cross_entropy(logits.T, target)) / 2)
+        expected.append((F.cross_entropy(logits, target) + F.cross_entropy(logits[:, : len(keep)].T, target)) / 2)
     torch.testing.assert_close(loss, torch.stack(expected))
     grads = torch.autograd.grad(loss.sum(), [a, b], retain_graph=True)
     for grad, expected_grad in zip(grads, torch.autograd.grad(sum(expected), [a, b]), strict=True):
