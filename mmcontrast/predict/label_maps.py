@@ -36,8 +36,9 @@ def check_mask(mask: np.ndarray, height: int, width: int, name: str = "mask") ->
 
 def mask_to_labels(mask: np.ndarray, ids: np.ndarray, grid: tuple[int, int], device: torch.device) -> Tensor:
     """(H, W) ids -> (h, w, 1 + objects): what share of each cell is background and each object."""
-    planes = np.stack([mask == i for i in (0, *ids)]).astype(np.float32)  # (C, H, W)
-    return F.adaptive_avg_pool2d(torch.from_numpy(planes).to(device), grid).permute(1, 2, 0).contiguous()
+    on_device = torch.from_numpy(mask.astype(np.uint8)).to(device)
+    shares = [F.adaptive_avg_pool2d((on_device == i).float()[None], grid)[0] for i in (0, *ids.tolist())]  # (h, w) each
+    return torch.stack(shares, -1)
 
 
 def labels_to_mask(labels: Tensor, ids: np.ndarray, height: int, width: int, stretch: bool) -> Tensor:
