@@ -39,7 +39,7 @@ def add_probe(subparsers) -> None:
     _add_data(parser)
     parser.add_argument("--blocks", metavar="I,...", help="blocks of the encoder, or all (default: the pooled face)")
     parser.add_argument("--protocol", choices=("lbfgs", "sgd"), default="lbfgs", help="(default: lbfgs)")
-    parser.add_argument("--C", metavar="C,...", help="values to choose from (default: 1e-6 to 1e2, two a decade)")
+    parser.add_argument("--C", metavar="C,...", help="values to choose from (default: 1e-6 to 10, two a decade)")
     parser.add_argument("--held-out", type=float, default=0.2, metavar="SHARE", help="that chooses C (default: 0.2)")
     parser.add_argument("--epochs", type=int, default=100, metavar="N", help="of SGD (default: 100)")
     parser.add_argument("--seed", type=int, default=0, metavar="N", help="of the held-out part and SGD (default: 0)")
