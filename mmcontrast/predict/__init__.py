@@ -4,10 +4,14 @@ import importlib
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
+    from mmcontrast.predict.features import FeatureExtractor as FeatureExtractor
     from mmcontrast.predict.zero_shot import ZeroShotClassifier as ZeroShotClassifier
 
 # Public name -> module that defines it, imported at first use: the command line's parsers live in this package too.
-_PUBLIC = {"ZeroShotClassifier": "mmcontrast.predict.zero_shot"}
+_PUBLIC = {
+    "FeatureExtractor": "mmcontrast.predict.features",
+    "ZeroShotClassifier": "mmcontrast.predict.zero_shot",
+}
 __all__ = list(_PUBLIC)
 
 

@@ -1,0 +1,97 @@
+"""What an encoder sees in pictures: vectors, patch by patch, and where it looks."""
+
+from collections.abc import Iterator
+from pathlib import Path
+
+import numpy as np
+import torch
+import torch.nn.functional as F
+from torch import Tensor
+
+from mmcontrast.data.decode import decode
+from mmcontrast.encoders.base import Encoder
+from mmcontrast.errors import InputError
+from mmcontrast.load import load_encoder
+from mmcontrast.predict.device import choose_device
+from mmcontrast.predict.frame_features import FrameFeatures
+from mmcontrast.predict.images import Batch, Picture, Pictures, batches, to_float
+
+
+class FeatureExtractor:
+    """Features of pictures, by any encoder.
+
+        see = FeatureExtractor("clip-lite")
+        see(["a.jpg", "b.png"])     # (2, D), the pooled face
+        see.grid("a.jpg")           # (h, w, D), unit vectors of the patches
+        see.attention("a.jpg")      # (heads, h, w) of a vision transformer
+
+    Args:
+        model: an encoder, or a name that ``mmcontrast.load.load_encoder`` knows.
+        device: None for CUDA where there is one, else the CPU.
+        batch_size: pictures encoded at once for the pooled face.
+        resolution: short side in pixels at which patches are seen, the aspect ratio kept; None: twice the encoder's
+            own size.
+    """
+
+    def __init__(
+        self,
+        model: Encoder | str | Path,
+        device: str | torch.device | None = None,
+        batch_size: int = 64,
+        resolution: int | None = None,
+    ) -> None:
+        if batch_size < 1:
+            raise InputError(f"batch size {batch_size}: give 1 or more")
+        if resolution is not None and resolution < 1:
+            raise InputError(f"resolution {resolution}: give a number of pixels")
+        self.device, self.batch_size = choose_device(device), batch_size
+        encoder = model if isinstance(model, Encoder) else load_encoder(model)
+        self.encoder = encoder.to(self.device).eval()
+        self.frames = FrameFeatures(self.encoder, resolution or 2 * encoder.image_size)
+
+    def __call__(self, pictures: Pictures) -> Tensor:
+        """Pictures -> (N, D) float32 on the CPU.
+
+        Raises:
+            InputError: for a picture that cannot be read.
+        """
+        found = []
+        for vectors, errors in self.stream(pictures):
+            for error in filter(None, errors):
+                raise InputError(error)
+            found.append(vectors)
+        return torch.cat(found) if found else torch.empty(0, self.encoder.dim)
+
+    def stream(self, pictures: Pictures) -> Iterator[Batch]:
+        """Batch by batch: (B', D) vectors of the readable pictures, and B entries that are None or say what failed."""
+        for image, errors in batches(pictures, self.encoder, self.batch_size):
+            yield Batch(self._pooled(image), errors)
+
+    @torch.inference_mode()
+    def _pooled(self, image: Tensor) -> Tensor:
+        """(B, 3, S, S) uint8 -> (B, D)."""
+        if not len(image):
+            return torch.empty(0, self.encoder.dim)
+        return self.encoder(to_float(image, self.device)).float().cpu()
+
+    def read(self, picture: Picture) -> np.ndarray:
+        """(H, W, 3) uint8, no smaller than patches are seen, where the picture is not."""
+        return decode(picture, at_least=self.frames.resolution)
+
+    @torch.inference_mode()
+    def grid(self, picture: Picture) -> Tensor:
+        """(h, w, D) float32 on the CPU, each patch a unit vector."""
+        return self.frames(self.read(picture)).cpu()
+
+    @torch.inference_mode()
+    def attention(self, picture: Picture) -> Tensor:
+        """(heads, h, w) float32 on the CPU: the last block's attention of the class token to the patches.
+
+        Raises:
+            InputError: the encoder has no attention.
+        """
+        frame = self.read(picture)
+        pixels = torch.from_numpy(np.require(frame, requirements="W")).permute(2, 0, 1)[None]
+        image = to_float(pixels.contiguous(), self.device)  # (1, 3, H, W)
+        image = F.interpolate(image, self.frames.size(*frame.shape[:2]), mode="bilinear", antialias=True)
+        return self.encoder.attention(image)[0].float().cpu()
