@@ -6,6 +6,8 @@ import lightning.pytorch as L
 import torch
 
 from mmcontrast.errors import InputError
+from mmcontrast.evals.knn import knn
+from mmcontrast.evals.labelled import Settings
 from mmcontrast.evals.retrieval import retrieval
 from mmcontrast.evals.zero_shot import zero_shot
 from mmcontrast.methods.base import Method
@@ -14,7 +16,7 @@ from mmcontrast.methods.clip import CLIP
 if TYPE_CHECKING:
     from mmcontrast.train.learner import Learner
 
-__all__ = ["Monitor", "RetrievalMonitor", "ZeroShotMonitor"]
+__all__ = ["KNNMonitor", "Monitor", "RetrievalMonitor", "ZeroShotMonitor"]
 
 
 class Monitor(L.Callback):
@@ -48,6 +50,45 @@ class Monitor(L.Callback):
                 logger.log_metrics(figures, trainer.global_step)
             pl_module.print("  ".join([f"epoch {epoch}", *(f"{n[4:]} {v:.4g}" for n, v in figures.items())]))
         trainer.strategy.barrier()
+
+
+class KNNMonitor(Monitor):
+    """Accuracy ``top1`` of the weighted vote of the nearest training pictures; see ``mmcontrast eval knn``.
+
+    For any method: its encoder's pooled face is judged, on pictures without augmentation.
+
+    Args:
+        train: labelled pictures that vote: a folder of class folders, or shards with KEY.cls.
+        test: labelled pictures to measure on.
+        k: neighbours; no more than ``train`` has.
+        temperature: of the votes; 0.1 at k = 200 is lightly's setting.
+        image_size: side in pixels that pictures are brought to; None: the encoder's own.
+        limit: look at no more pictures of each set than this, a random choice that is always the same.
+        name: what the figure is called, for instance "knn/top1".
+        every: epochs between evaluations.
+        batch_size: pictures encoded at once.
+    """
+
+    def __init__(
+        self,
+        train: str,
+        test: str,
+        k: int = 20,
+        temperature: float = 0.07,
+        image_size: int | None = None,
+        limit: int | None = None,
+        name: str = "knn",
+        every: int = 1,
+        batch_size: int = 64,
+    ) -> None:
+        super().__init__(every)
+        self.train, self.test, self.k, self.temperature = train, test, k, temperature
+        self.settings, self.name = Settings(image_size, batch_size, limit), name
+
+    def figures(self, method: Method) -> dict[str, float]:
+        """top1."""
+        found = knn(method.encoder, self.train, self.test, [self.k], self.temperature, self.settings)
+        return {f"{self.name}/top1": found["k"][str(self.k)]["top1"]}
 
 
 def _image_text(method: Method) -> CLIP:
