@@ -8,9 +8,35 @@ import torch
 from torch import nn
 from torch.utils.data import Dataset
 
-from mmcontrast.data import Collate, FindMatches, ToFloat, ToyPairs, ToyViews
-from mmcontrast.encoders import TinyConv, TinyText
-from mmcontrast.methods import CLIP, DenseObjectNet, Method
+from mmcontrast.data import (
+    ClipAugment,
+    Collate,
+    FindMatches,
+    MultiCrop,
+    ToFloat,
+    ToyClips,
+    ToyImages,
+    ToyPairs,
+    ToySounds,
+    ToyViews,
+    TwoViews,
+)
+from mmcontrast.encoders import Encoder, PatchGrid, TinyConv, TinyText, ViT, WaveEncoder
+from mmcontrast.methods import (
+    CLIP,
+    CPC,
+    DINO,
+    MAE,
+    CycleWalk,
+    DenseObjectNet,
+    DINOv2,
+    Method,
+    MoCo,
+    MoCoV3,
+    SimCLR,
+    SoundCPC,
+    VideoColor,
+)
 
 
 @dataclass(frozen=True)
@@ -61,6 +87,34 @@ def _matches() -> FindMatches:
     return FindMatches(matches=40, non_matches=8, occlusion=0.01)
 
 
+def _clips() -> ToyClips:
+    return ToyClips(length=36, size=16)
+
+
+def _tiny() -> TinyConv:
+    return TinyConv(dim=8, image_size=16)
+
+
+def _vit() -> ViT:
+    return ViT(image_size=16, patch_size=4, dim=16, depth=1, heads=2, positions="sincos")
+
+
+def _images() -> ToyImages:
+    return ToyImages(length=36, size=16)
+
+
+def _sounds() -> ToySounds:
+    return ToySounds(length=36, samples=320)
+
+
+def _crops() -> MultiCrop:
+    return MultiCrop(size=16, small_size=8, small_count=2)
+
+
+def _dino(encoder: Encoder, made: type[DINO] = DINO, **options: Any) -> DINO:
+    return made(encoder, prototypes=16, hidden=16, bottleneck=8, momentum=0.9, frozen_last_layer=0.1, **options)
+
+
 CASES: dict[str, Case] = {
     "CLIP": Case(lambda: CLIP(*_towers(), dim=8), _pairs),
     "CLIP, sigmoid": Case(lambda: CLIP(*_towers(), dim=8, objective="sigmoid"), _pairs, overfit_to=0.7),
@@ -69,4 +123,43 @@ CASES: dict[str, Case] = {
     "DenseObjectNet": Case(lambda: DenseObjectNet(TinyConv(dim=8), dim=4), _views, _matches),
     "DenseObjectNet, triplet": Case(lambda: DenseObjectNet(TinyConv(dim=8), dim=4, loss="triplet"), _views, _matches),
     "DenseObjectNet, info_nce": Case(lambda: DenseObjectNet(TinyConv(dim=8), dim=4, loss="info_nce"), _views, _matches),
+    "VideoColor": Case(lambda: VideoColor(TinyConv(dim=16), dim=8), _clips, ClipAugment, overfit_to=0.7),
+    "VideoColor, channel": Case(
+        lambda: VideoColor(TinyConv(dim=16), dim=8, hide="channel", predict="lab", radius=2, cycle=0.1),
+        _clips,
+        ClipAugment,
+    ),
+    "CycleWalk": Case(lambda: CycleWalk(TinyConv(dim=8), dim=8, patch=8), _clips, ClipAugment, overfit_to=0.7),
+    "SimCLR": Case(lambda: SimCLR(_tiny(), dim=8), _images, TwoViews),
+    "MoCo": Case(
+        lambda: MoCo(TinyConv(dim=16), dim=8, queue_size=12, momentum=0.9, temperature=0.07, symmetric=True),
+        _images,
+        lambda: TwoViews(scale=(0.5, 1.0), strength=0.3),
+        overfit_to=0.8,
+    ),
+    "MoCoV3": Case(lambda: MoCoV3(_vit(), dim=8, hidden=16, momentum=0.9), _images, TwoViews),
+    "DINO": Case(lambda: _dino(_tiny(), head_norm=True), _images, _crops, overfit_to=0.7),
+    "DINOv2": Case(lambda: _dino(_vit(), DINOv2), _images, _crops, overfit_to=0.7),
+    "DINOv2, softmax": Case(  # a sharp teacher: with fewer samples than prototypes a soft one turns uniform
+        lambda: _dino(
+            ViT(image_size=16, patch_size=4, dim=16, depth=1, heads=2),
+            DINOv2,
+            centering="softmax",
+            teacher_temperature=(0.01, 0.01),
+        ),
+        _images,
+        _crops,
+        overfit_to=0.7,
+    ),
+    "MAE": Case(lambda: MAE(_vit(), decoder_dim=16, decoder_depth=1, decoder_heads=2), _images),
+    "CPC": Case(
+        lambda: CPC(PatchGrid(_tiny(), patch=4, step=2, image_size=16), context_layers=1), _images, overfit_to=0.75
+    ),
+    "SoundCPC": Case(
+        lambda: SoundCPC(WaveEncoder(channels=8, dim=8, kernels=(8, 4), strides=(5, 4)), steps=3),
+        _sounds,
+        nn.Identity,
+        overfit_to=0.75,
+        splits=False,  # its batch norm counts per rank
+    ),
 }

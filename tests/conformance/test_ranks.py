@@ -26,14 +26,18 @@ def part_of(batch: dict[str, Any], rank: int, size: int) -> dict[str, Any]:
     return {name: cut(value) for name, value in batch.items()}
 
 
+def wide(value: Any) -> Any:
+    """Floats to float64, in lists as well."""
+    if isinstance(value, list):
+        return [wide(v) for v in value]
+    return value.double() if isinstance(value, Tensor) and value.is_floating_point() else value
+
+
 def train(case: Case) -> dict[str, Tensor]:
     """20 steps of SGD in float64, gradients averaged over ranks as DistributedDataParallel does."""
     rank, size = world()
     method = case.build().double()
-    batch = {
-        k: v.double() if isinstance(v, Tensor) and v.is_floating_point() else v for k, v in case.batch(method).items()
-    }
-    batch = part_of(batch, rank, size)
+    batch = part_of({name: wide(value) for name, value in case.batch(method).items()}, rank, size)
     trainable = {name: p for name, p in method.named_parameters() if p.requires_grad}
     optimizer = torch.optim.SGD(trainable.values(), lr=case.lr, momentum=0.9)
     out: dict[str, Tensor] = {}

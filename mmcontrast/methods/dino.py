@@ -1,0 +1,107 @@
+"""DINO: a student that sees parts of a picture says what its own moving average says of the whole.
+
+Caron, Touvron, Misra, Jegou, Mairal, Bojanowski, Joulin, ICCV 2021.  https://arxiv.org/abs/2104.14294 (algorithm 1)
+"""
+
+import math
+from itertools import groupby
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from mmcontrast.encoders.base import Encoder
+from mmcontrast.encoders.heads import PrototypeHead
+from mmcontrast.losses.distill import centred_softmax, dino_loss
+from mmcontrast.methods.base import Method
+from mmcontrast.ops.distributed import all_reduce_sum, world
+from mmcontrast.ops.momentum import cosine_momentum, follow, shadow
+
+
+class DINO(Method):
+    """Batch (``data.MultiCrop`` makes it): ``views``, two large (B, 3, S, S), then any number of small, in [0, 1].
+
+    ``encoder`` is the teacher, which is the better one.  Two deviations: schedules are shares of the run, not epochs;
+    the frozen last layer has its gradients set to 0, not removed, so that every rank of a distributed run has them.
+
+    Args:
+        encoder: the student; any network that takes both sizes.
+        prototypes: K, width of the output.
+        hidden: width of the head's hidden layers.
+        bottleneck: width in front of the last layer.
+        head_norm: batch norm in the head, for convolutional networks.
+        student_temperature: tau_s.
+        teacher_temperature: tau_t at the start and after ``temperature_warmup``.
+        temperature_warmup: share of the run; 30 of 100 epochs in the paper.
+        momentum: lambda at the start; it rises to 1 along a cosine.
+        center_momentum: m, of the centre.
+        frozen_last_layer: share of the run in which the last layer stands still; 1 of 100 epochs in the paper.
+    """
+
+    def __init__(
+        self,
+        encoder: Encoder,
+        prototypes: int = 65536,
+        hidden: int = 2048,
+        bottleneck: int = 256,
+        head_norm: bool = False,
+        student_temperature: float = 0.1,
+        teacher_temperature: tuple[float, float] = (0.04, 0.07),
+        temperature_warmup: float = 0.3,
+        momentum: float = 0.996,
+        center_momentum: float = 0.9,
+        frozen_last_layer: float = 0.01,
+    ) -> None:
+        super().__init__()
+        self.student, self.head = encoder, PrototypeHead(encoder.dim, prototypes, hidden, bottleneck, head_norm)
+        self.teacher, self.teacher_head = shadow(self.student), shadow(self.head)
+        self.student_temperature, self.teacher_temperature = student_temperature, teacher_temperature
+        self.temperature_warmup, self.momentum = temperature_warmup, momentum
+        self.center_momentum, self.frozen_last_layer = center_momentum, frozen_last_layer
+        self.center: Tensor
+        self.temperature: Tensor
+        self.register_buffer("center", torch.zeros(prototypes))  # c
+        self.register_buffer("temperature", torch.tensor(teacher_temperature[0]))  # tau_t, as of now
+        self.head.learning.fill_(frozen_last_layer <= 0)
+
+    @property
+    def encoder(self) -> Encoder:  # type: ignore[override]
+        """The teacher."""
+        return self.teacher
+
+    def forward(self, batch: dict[str, Any]) -> dict[str, Tensor]:
+        """One batch -> loss and the teacher's entropy, 0 (one-hot) to 1 (uniform); in training the centre moves."""
+        views = batch["views"]
+        large = torch.cat(views[:2])  # (2B, 3, S, S)
+        with torch.no_grad():
+            logits = self.teacher_head(self.teacher(large)).unflatten(0, (2, -1))  # (2, B, K)
+        probabilities = centred_softmax(logits, self.center, self.temperature)
+        loss = dino_loss(self._student(views), probabilities, self.student_temperature)
+        if self.training:
+            self.center.lerp_(_mean(logits.flatten(0, 1)).to(self.center), 1 - self.center_momentum)  # eq. 4
+        return {"loss": loss, "teacher_entropy": entropy(probabilities)}
+
+    def after_step(self, progress: float) -> None:
+        """The teacher follows; its temperature rises; the last layer is set free."""
+        momentum = cosine_momentum(self.momentum, progress)
+        follow(self.teacher, self.student, momentum)
+        follow(self.teacher_head, self.head, momentum)
+        start, end = self.teacher_temperature
+        self.temperature.fill_(start + (end - start) * min(1.0, progress / max(self.temperature_warmup, 1e-9)))
+        self.head.learning.fill_(progress >= self.frozen_last_layer)
+
+    def _student(self, views: list[Tensor]) -> Tensor:
+        """All views, those of one size together: V of (B, 3, S, S) -> (V, B, K) logits."""
+        sizes = [torch.cat(list(same)) for _, same in groupby(views, key=lambda view: view.shape[-1])]
+        features = torch.cat([self.student(views) for views in sizes])  # (V B, D)
+        return self.head(features).unflatten(0, (len(views), -1))
+
+
+def entropy(probabilities: Tensor) -> Tensor:
+    """(..., K) -> () mean entropy as a share of log K."""
+    return torch.special.entr(probabilities).sum(-1).mean() / math.log(probabilities.shape[-1])
+
+
+def _mean(rows: Tensor) -> Tensor:
+    """(M, K) on each rank, M alike -> (K,) mean over all ranks."""
+    return all_reduce_sum(rows.mean(0)) / world()[1]

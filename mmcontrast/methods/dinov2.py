@@ -1,0 +1,128 @@
+"""DINOv2: DINO on whole pictures, iBOT on hidden patches, and KoLeo to spread features out.
+
+Oquab et al. 2023, https://arxiv.org/abs/2304.07193 (section 4).  iBOT: Zhou et al. 2022, https://arxiv.org/abs/2111.07832
+"""
+
+from typing import Any, Literal
+
+import torch
+from torch import Tensor, nn
+
+from mmcontrast.encoders.base import Encoder
+from mmcontrast.encoders.heads import PrototypeHead
+from mmcontrast.encoders.vit import encode_tokens, require_tokens
+from mmcontrast.losses.distill import centred_softmax, dino_loss, koleo, patch_loss, sinkhorn
+from mmcontrast.methods.dino import DINO, entropy
+from mmcontrast.ops.distributed import all_reduce_sum
+from mmcontrast.ops.momentum import cosine_momentum, follow, shadow
+from mmcontrast.ops.patches import block_mask
+
+_MASKS = 2002  # streams of random numbers, one for each large view
+
+
+class DINOv2(DINO):
+    """Batch (``data.MultiCrop`` makes it): ``views``, two large (B, 3, S, S), then any number of small, in [0, 1].
+
+    It needs ``key`` (B,) int64 as well, which the masks are drawn from.
+
+    Two deviations: masks are drawn per picture, not a fixed half of each batch; KoLeo seeks neighbours on all ranks.
+
+    Args:
+        encoder: the student, a vision transformer (``ViT``, or ``TimmEncoder`` with a vit_* name).
+        prototypes, hidden, bottleneck: of the heads for class tokens and for patches.
+        centering: how the teacher is kept from collapse: "sinkhorn", or "softmax" with a centre as in DINO.
+        mask_ratio: smallest and largest share of hidden patches in a picture.
+        mask_probability: of a picture having hidden patches.
+        patch_weight: of iBOT's loss.
+        koleo_weight: of KoLeo.
+        student_temperature, teacher_temperature, temperature_warmup, momentum, center_momentum, frozen_last_layer: as
+            in ``DINO``.
+    """
+
+    def __init__(
+        self,
+        encoder: Encoder,
+        prototypes: int = 65536,
+        hidden: int = 2048,
+        bottleneck: int = 256,
+        centering: Literal["sinkhorn", "softmax"] = "sinkhorn",
+        mask_ratio: tuple[float, float] = (0.1, 0.5),
+        mask_probability: float = 0.5,
+        patch_weight: float = 1.0,
+        koleo_weight: float = 0.1,
+        student_temperature: float = 0.1,
+        teacher_temperature: tuple[float, float] = (0.04, 0.07),
+        temperature_warmup: float = 0.3,
+        momentum: float = 0.992,
+        center_momentum: float = 0.9,
+        frozen_last_layer: float = 0.01,
+    ) -> None:
+        super().__init__(
+            require_tokens(encoder, "DINOv2"),
+            prototypes,
+            hidden,
+            bottleneck,
+            False,
+            student_temperature,
+            teacher_temperature,
+            temperature_warmup,
+            momentum,
+            center_momentum,
+            frozen_last_layer,
+        )
+        self.centering, self.mask_ratio, self.mask_probability = centering, mask_ratio, mask_probability
+        self.patch_weight, self.koleo_weight = patch_weight, koleo_weight
+        self.patch_head = PrototypeHead(encoder.dim, prototypes, hidden, bottleneck)
+        self.teacher_patch_head = shadow(self.patch_head)
+        self.patch_head.learning.fill_(frozen_last_layer <= 0)
+        self.mask_token = nn.Parameter(torch.zeros(encoder.dim))
+        self.patch_center: Tensor
+        self.register_buffer("patch_center", torch.zeros(prototypes))
+
+    def forward(self, batch: dict[str, Any]) -> dict[str, Tensor]:
+        """One batch -> loss, its three terms, and the teacher's entropy, 0 (one-hot) to 1 (uniform)."""
+        views, key = batch["views"], batch["key"]
+        large, small = torch.cat(views[:2]), views[2:]
+        height, width = (-(-side // self.student.stride) for side in large.shape[2:])
+        masks = [
+            block_mask(key, height, width, _MASKS + view, self.mask_ratio, self.mask_probability) for view in (0, 1)
+        ]
+        hidden = torch.cat(masks)  # (2B, N)
+        places = hidden.flatten().nonzero()[:, 0]  # (M,)
+
+        with torch.no_grad():
+            prefix, patches = encode_tokens(self.teacher, large)  # type: ignore[arg-type]
+            logits = self.teacher_head(prefix[:, 0])  # (2B, K)
+            patch_logits = self.teacher_patch_head(patches.flatten(0, 1)[places])  # (M, K)
+        whole = self._assign(logits, self.center).unflatten(0, (2, -1))  # (2, B, K)
+        parts = self._assign(patch_logits, self.patch_center)
+
+        prefix, patches = encode_tokens(self.student, large, hidden=hidden, mask_token=self.mask_token)  # type: ignore[arg-type]
+        features = prefix[:, 0]  # (2B, D)
+        seen = torch.cat([features, self.student(torch.cat(small))]) if small else features  # (V B, D)
+        student = self.head(seen).unflatten(0, (len(views), -1))  # (V, B, K)
+        dino = dino_loss(student, whole, self.student_temperature)
+        weight = (1 / hidden.sum(1, keepdim=True).clamp(min=1)).expand_as(hidden).flatten()[places]  # (M,)
+        patch_student = self.patch_head(patches.flatten(0, 1)[places])
+        ibot = patch_loss(patch_student, parts, weight.to(seen), len(large), self.student_temperature)
+        spread = sum(koleo(view) for view in features.chunk(2)) if self.koleo_weight else features.new_zeros(())
+        loss = dino + self.patch_weight * ibot + self.koleo_weight * spread
+        terms = {"dino": dino.detach(), "ibot": ibot.detach(), "koleo": spread.detach()}  # type: ignore[union-attr]
+        return {"loss": loss, **terms, "teacher_entropy": entropy(whole)}
+
+    def after_step(self, progress: float) -> None:
+        """As in DINO, and the same for the patches' head."""
+        super().after_step(progress)
+        follow(self.teacher_patch_head, self.patch_head, cosine_momentum(self.momentum, progress))
+        self.patch_head.learning.copy_(self.head.learning)
+
+    def _assign(self, logits: Tensor, center: Tensor) -> Tensor:
+        """(M, K) logits -> the teacher's probabilities; in training a centre moves, if there is one."""
+        if self.centering == "sinkhorn":
+            return sinkhorn(logits, self.temperature)
+        probabilities = centred_softmax(logits, center, self.temperature)
+        if self.training:
+            total = all_reduce_sum(torch.cat([logits.sum(0), logits.new_tensor([len(logits)])]))  # (K + 1,)
+            mean = torch.where(total[-1] > 0, total[:-1] / total[-1].clamp(min=1), center)
+            center.lerp_(mean.to(center), 1 - self.center_momentum)
+        return probabilities

@@ -1,0 +1,70 @@
+"""MoCo v3: no queue, a predictor on the queries, and what makes vision transformers train stably.
+
+Chen, Xie, He, ICCV 2021.  https://arxiv.org/abs/2104.02057 (algorithm 1)
+"""
+
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+
+from mmcontrast.encoders.base import Encoder
+from mmcontrast.encoders.heads import mlp
+from mmcontrast.losses.contrastive import info_nce, mutual_information_bound
+from mmcontrast.methods.base import Method
+from mmcontrast.ops.distributed import world
+from mmcontrast.ops.momentum import cosine_momentum, follow, shadow
+from mmcontrast.ops.sphere import unit
+
+
+class MoCoV3(Method):
+    """Batch (``data.TwoViews`` makes it): ``views``, two (B, 3, H, W) float in [0, 1].
+
+    Negatives are those of all ranks.
+
+    Args:
+        encoder: a vision transformer, or a ResNet.
+        dim: width of queries and keys.
+        hidden: width of the hidden layers of projector and predictor.
+        projector_layers: 3 for vision transformers, 2 for ResNets.
+        temperature: tau; 0.2 for vision transformers, 1.0 for ResNets.
+        momentum: m at the start; it rises to 1 along a cosine.
+        freeze_patches: a transformer's patch embedding stays as it was drawn (section 4.3).
+    """
+
+    def __init__(
+        self,
+        encoder: Encoder,
+        dim: int = 256,
+        hidden: int = 4096,
+        projector_layers: int = 3,
+        temperature: float = 0.2,
+        momentum: float = 0.99,
+        freeze_patches: bool = True,
+    ) -> None:
+        super().__init__()
+        self.encoder, self.temperature, self.momentum = encoder, temperature, momentum
+        patch_embedding = getattr(getattr(encoder, "net", None), "patch_embed", None)
+        if freeze_patches and patch_embedding is not None:
+            patch_embedding.requires_grad_(False)
+        between = [hidden] * (projector_layers - 1)
+        self.projector = mlp(encoder.dim, *between, dim, norm=True, final_norm=True)
+        self.predictor = mlp(dim, hidden, dim, norm=True, final_norm=True)
+        self.key_network = shadow(nn.Sequential(encoder, self.projector))
+
+    def forward(self, batch: dict[str, Any]) -> dict[str, Tensor]:
+        """One batch -> symmetric loss and the bound on mutual information (nats)."""
+        first, second = batch["views"][:2]
+        both = torch.cat([first, second])  # (2B, 3, H, W); one pass: batch norm sees both views
+        q1, q2 = unit(self.predictor(self.projector(self.encoder(both)))).chunk(2)  # (B, dim) each
+        with torch.no_grad():
+            k1, k2 = unit(self.key_network(both)).chunk(2)
+        cross_entropy = (info_nce(q1, k2, self.temperature) + info_nce(q2, k1, self.temperature)) / 2
+        bound = mutual_information_bound(cross_entropy.detach(), len(q1) * world()[1])
+        return {"loss": 4 * self.temperature * cross_entropy, "mutual_information": bound}  # 2 tau for each direction
+
+    def after_step(self, progress: float) -> None:
+        """The key encoder follows."""
+        momentum = cosine_momentum(self.momentum, progress)
+        follow(self.key_network[0], self.encoder, momentum)
+        follow(self.key_network[1], self.projector, momentum)

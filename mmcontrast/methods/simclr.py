@@ -1,0 +1,52 @@
+"""SimCLR: two views of a picture agree, views of different pictures do not.
+
+Chen, Kornblith, Norouzi, Hinton, ICML 2020, https://arxiv.org/abs/2002.05709 (algorithm 1).
+Version 2 (2006.10029) has a wider encoder and a third layer in the head.
+"""
+
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from mmcontrast.encoders.base import Encoder
+from mmcontrast.encoders.heads import mlp
+from mmcontrast.losses.contrastive import mutual_information_bound, nt_xent
+from mmcontrast.methods.base import Method
+from mmcontrast.ops.distributed import world
+from mmcontrast.ops.sphere import unit
+
+
+class SimCLR(Method):
+    """Batch (``data.TwoViews`` makes it): ``views``, two (B, 3, H, W) float in [0, 1].
+
+    Negatives are those of all ranks.
+
+    Args:
+        encoder: f.  Its batch norm counts per rank; ``trainer.sync_batchnorm`` joins the ranks, as in the paper.
+        dim: width of z, where views are compared.
+        head_layers: of g: 2, or 3 as in version 2.
+        hidden: width of its hidden layers; None: the encoder's.
+        temperature: tau; 0.1 for ImageNet, 0.5 for CIFAR-10 in the paper.
+    """
+
+    def __init__(
+        self,
+        encoder: Encoder,
+        dim: int = 128,
+        head_layers: int = 2,
+        hidden: int | None = None,
+        temperature: float = 0.1,
+    ) -> None:
+        super().__init__()
+        self.encoder, self.temperature = encoder, temperature
+        between = [hidden or encoder.dim] * (head_layers - 1)
+        self.head = mlp(encoder.dim, *between, dim, norm=True, final_norm=True)
+
+    def forward(self, batch: dict[str, Any]) -> dict[str, Tensor]:
+        """One batch -> loss (eq. 1) and the bound on mutual information (nats)."""
+        first, second = batch["views"][:2]
+        z1, z2 = unit(self.head(self.encoder(torch.cat([first, second])))).chunk(2)  # (B, dim) each
+        loss = nt_xent(z1, z2, self.temperature)
+        candidates = 2 * len(z1) * world()[1] - 1
+        return {"loss": loss, "mutual_information": mutual_information_bound(loss.detach(), candidates)}
