@@ -14,6 +14,7 @@ from lightning.pytorch.utilities.warnings import PossibleUserWarning
 
 from mmcontrast.errors import InputError
 from mmcontrast.train.checkpoint import AtomicCheckpointIO, LastCheckpoint
+from mmcontrast.train.collapse import CollapseWatch
 from mmcontrast.train.metrics import Curves, MetricsCSV, world_rank
 from mmcontrast.train.progress import Progress
 
@@ -66,6 +67,8 @@ def trainer_arguments(folder: Path, arguments: dict[str, Any], save_every: int =
         Curves(metrics),
         LastCheckpoint(folder / "last.ckpt", save_every),
     ]
+    if not any(isinstance(callback, CollapseWatch) for callback in callbacks):
+        callbacks.append(CollapseWatch())
     if arguments.get("enable_progress_bar") is not False:
         callbacks.append(Progress())
     plugins = [*_as_list(arguments.get("plugins")), AtomicCheckpointIO()]
