@@ -93,10 +93,8 @@ def clip_loss(image: Tensor, text: Tensor, scale: float | Tensor, ids: Tensor | 
     image, text, scale = _operands(image, text, scale)
     found = log_sum_exp(image, all_gather(text), scale, _pairs(first, ids, len(image)), columns=True)
     column_max, column_log_sum = _merge_over_ranks(found.column_max, found.column_log_sum)
-    own = slice(first, first + len(text))
-    by_image = _cross_entropy(found.row_max, found.row_log_sum, found.positive)
-    by_text = _cross_entropy(column_max[own], column_log_sum[own], found.positive)
-    return (by_image + by_text) / 2
+    top, log_sum = torch.cat([found.row_max, column_max]), torch.cat([found.row_log_sum, column_log_sum])  # (2B,)
+    return _cross_entropy(top, log_sum, found.positive.repeat(2))
 
 
 def siglip_loss(
@@ -139,12 +137,15 @@ def _cross_entropy(top: Tensor, log_sum: Tensor, positive: Tensor) -> Tensor:
 
 
 def _merge_over_ranks(top: Tensor, log_sum: Tensor) -> tuple[Tensor, Tensor]:
-    """Each rank's log-sum-exp over its own rows -> that over all rows, both as (m,) maximum and log-sum."""
-    if world()[1] == 1:
+    """Each rank's log-sum-exps over its own rows, (m,) -> those of its own columns over all rows, (m / world,)."""
+    rank, size = world()
+    if size == 1:
         return top, log_sum
-    highest = all_reduce_max(top)
+    lowest = torch.finfo(top.dtype).min
+    highest = all_reduce_max((top + log_sum).clamp(min=lowest).to(top.dtype))
     total = all_reduce_sum((log_sum + (top - highest)).exp())
-    return highest, total.clamp(min=torch.finfo(total.dtype).tiny).log()
+    own = slice(rank * len(top) // size, (rank + 1) * len(top) // size)
+    return highest[own], total[own].clamp(min=torch.finfo(total.dtype).tiny).log()
 
 
 def _pairs(first: int, ids: Tensor | None, count: int) -> Pairs:

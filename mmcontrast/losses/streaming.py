@@ -1,12 +1,14 @@
 """Reductions over all pairs of two sets of vectors, tile by tile: memory O(N x D), never O(N x N).
 
 A tile of the logits ``scale * a @ b.T`` is multiplied, reduced and dropped; the backward pass multiplies it again.  As
-many tiles as `_KEEP` allows are kept instead, so a small problem is a dense one and multiplies nothing twice.
+many tiles as `_KEEP` allows are kept instead.  Up to `_DENSE` logits there are no tiles but plain tensor code, as calls
+count there and not products.
 
 The positives stay out of the sums.  A softmax loss is then ``softplus(log-sum-exp of the negatives - positive)``, whose
 slope at the positive is a sum of probabilities, not a difference ``p - 1`` that cancels when the softmax saturates.
 """
 
+from contextlib import AbstractContextManager, nullcontext
 from typing import Any, NamedTuple
 
 import torch
@@ -16,9 +18,10 @@ from torch.nn import functional as F
 
 from mmcontrast.losses.tiles import Gradient, Pairs, Product, tiles
 
-_KEEP = 2  # logits kept for the backward pass, as a multiple of the operands' sizes
+_DENSE = 2**15  # up to so many logits
+_KEEP = 2.5  # logits kept for the backward pass, as a multiple of the operands' sizes
 # Saturation makes numbers below fp32's normal range, which CPUs multiply a hundred times slower.  Nothing is lost here:
-_LOWEST = -60.0  # exp of it, 1e-26, is nothing beside a sum's largest term, 1
+_LOWEST = -50.0  # exp of it, 2e-22, is nothing beside a sum's largest term, 1
 _FAINTEST = 1e-11  # and a row of this weight nothing beside the row of the largest; their product is a normal number
 
 
@@ -45,6 +48,8 @@ def log_sum_exp(a: Tensor, b: Tensor, scale: Tensor, pairs: Pairs, columns: bool
         pairs: the positives and what is left out.
         columns: reduce along columns as well as along rows; of no use to a symmetric problem, where they are the same.
     """
+    if _small(a, b):
+        return _dense_log_sum_exp(a.to(scale.dtype), b.to(scale.dtype), scale, pairs, columns)
     return Reduced(*_LogSumExp.apply(a, b, scale, pairs, columns))
 
 
@@ -58,38 +63,73 @@ def softplus_sum(a: Tensor, b: Tensor, scale: Tensor, bias: Tensor, pairs: Pairs
         bias: () added to every logit.
         pairs: the positives and what is left out; not symmetric.
     """
+    if _small(a, b):
+        return _dense_softplus_sum(a.to(scale.dtype), b.to(scale.dtype), scale, bias, pairs)
     return _SoftplusSum.apply(a, b, scale, bias, pairs)
+
+
+def _small(a: Tensor, b: Tensor) -> bool:
+    """Whether dense code is faster; not under autocast, which would round its backward pass."""
+    return len(a) * len(b) <= _DENSE and not torch.is_autocast_enabled(a.device.type)
+
+
+def _dense_log_sum_exp(a: Tensor, b: Tensor, scale: Tensor, pairs: Pairs, columns: bool) -> Reduced:
+    hidden = a.new_zeros(len(a), len(b))  # (n, m)
+    pairs.hide(hidden, slice(0, len(a)), slice(0, len(b)))
+    negatives = torch.addmm(hidden, a * scale, b.t())  # (n, m)
+    by_row, by_column = negatives.logsumexp(1), negatives.logsumexp(0) if columns else a.new_empty(0)
+    no_shift = a.new_zeros(max(len(a), len(b)))
+    positive = _positive_logits(a, b, scale, pairs)
+    return Reduced(positive, no_shift[: len(by_row)], by_row, no_shift[: len(by_column)], by_column)
+
+
+def _dense_softplus_sum(a: Tensor, b: Tensor, scale: Tensor, bias: Tensor, pairs: Pairs) -> Tensor:
+    everything = slice(0, len(a)), slice(0, len(b))
+    sign = a.new_ones(len(a), len(b))  # (n, m)
+    for view, _ in pairs.positives(sign, *everything):
+        view.fill_(-1)
+    terms = F.softplus(torch.addmm(bias, a * scale, b.t()) * sign)  # (n, m)
+    if pairs.row_ids is not None and pairs.column_ids is not None:
+        terms = terms.masked_fill((pairs.row_ids[:, None] == pairs.column_ids) & (sign > 0), 0)
+    return terms.sum()
 
 
 class _LogSumExp(torch.autograd.Function):
     @staticmethod
     def forward(ctx: Any, a: Tensor, b: Tensor, scale: Tensor, pairs: Pairs, columns: bool) -> tuple[Tensor, ...]:
         n, m, dtype = len(a), len(b), scale.dtype
-        lowest = torch.finfo(dtype).min
+        bounded = _bounded(a, b, scale)
+        lowest = 0.0 if bounded else torch.finfo(dtype).min
         row_max = torch.full((n,), lowest, dtype=dtype, device=a.device)
         column_max = torch.full((m if columns else 0,), lowest, dtype=dtype, device=a.device)
         row_sum, column_sum = torch.zeros_like(row_max), torch.zeros_like(column_max)
         product = Product(a, b, scale, dtype)
         # The rows of a symmetric problem were joined from two sets, so the caller holds them twice already.
         operands = a.numel() // 8 if pairs.symmetric else a.numel() + b.numel()
-        room = _KEEP * operands if any(ctx.needs_input_grad) else 0
+        room = int(_KEEP * operands) if any(ctx.needs_input_grad) else 0
         kept: list[Tensor] = []
         with _no_autocast(a):
             for r, c in tiles(n, m, pairs.symmetric, a.device):
                 size = (r.stop - r.start, c.stop - c.start)
                 room -= size[0] * size[1]
-                logits = product.logits(r, c, out=row_max.new_empty(size) if room >= 0 else None)
+                tile = product.logits(r, c, out=row_max.new_empty(size) if room >= 0 else None)
                 if room >= 0:
-                    kept.append(logits)
-                pairs.hide(logits, r, c)
-                scratch = product.buffer("scratch", r, c)
-                _accumulate(row_max[r], row_sum[r], logits, scratch, dim=1)
+                    kept.append(tile)
+                pairs.hide(tile, r, c)
+                axes = [(row_max[r], row_sum[r], 1)]
                 if columns:
-                    _accumulate(column_max[c], column_sum[c], logits, scratch, dim=0)
+                    axes.append((column_max[c], column_sum[c], 0))
                 elif pairs.symmetric and r != c:
-                    _accumulate(row_max[c], row_sum[c], logits, scratch, dim=0)
+                    axes.append((row_max[c], row_sum[c], 0))
+                if bounded:
+                    tile.exp_()
+                for top, total, dim in axes:
+                    if bounded:
+                        total += tile.sum(dim)
+                    else:
+                        _accumulate(top, total, tile, product.buffer("scratch", r, c), dim)
         ctx.save_for_backward(a, b, scale, row_max, row_sum, column_max, column_sum, *kept)
-        ctx.pairs, ctx.columns = pairs, columns
+        ctx.pairs, ctx.columns, ctx.bounded = pairs, columns, bounded
         ctx.mark_non_differentiable(row_max, column_max)
         wide = _wide(a)
         row_log_sum, column_log_sum = row_sum.to(wide).log(), column_sum.to(wide).log()
@@ -100,29 +140,50 @@ class _LogSumExp(torch.autograd.Function):
     def backward(ctx: Any, *grads: Tensor) -> tuple[Tensor | None, ...]:
         a, b, scale, row_max, row_sum, column_max, column_sum, *kept = ctx.saved_tensors
         pairs: Pairs = ctx.pairs
-        positive_grad, _, row_grad, _, column_grad = grads
-        # A sum is at least exp(0), that of its largest term, or nothing where a row or column has no negatives.
-        slopes = (positive_grad, row_grad / row_sum.clamp(min=1), column_grad / column_sum.clamp(min=1))
-        peak = torch.cat([x.abs() for x in slopes]).max().clamp(min=torch.finfo(slopes[0].dtype).tiny)
-        at_positive, row_weight, column_weight = (F.hardshrink(x / peak, _FAINTEST).to(scale.dtype) for x in slopes)
+        grads = (grads[0], grads[2], grads[4])  # of the positives, the rows' and the columns' log-sums
+        peak = torch.cat([x.abs() for x in grads]).max().clamp(min=torch.finfo(grads[0].dtype).tiny)
+        at_positive, by_row, by_column = (F.hardshrink(x / peak, _FAINTEST).to(scale.dtype) for x in grads)
+        # A sum is 0 where a row or column has no negatives; its gradient is 0 too.
+        tiny = torch.finfo(scale.dtype).tiny
+        row_weight, column_weight = by_row / row_sum.clamp(min=tiny), by_column / column_sum.clamp(min=tiny)
         if pairs.symmetric:
             column_max, column_weight = row_max, row_weight
+        both = ctx.columns or pairs.symmetric
         product = Product(a, b, scale, scale.dtype)
         gradient = Gradient(a, b, scale, ctx.needs_input_grad, pairs.symmetric, scale.dtype)
         with _no_autocast(a):
             for index, (r, c) in enumerate(tiles(len(a), len(b), pairs.symmetric, a.device)):
                 if index < len(kept):
-                    logits = kept[index]
+                    tile = kept[index]
                 else:
-                    logits = product.logits(r, c)
-                    pairs.hide(logits, r, c)
-                slope = _exp(logits, row_max[r, None], product.buffer("slope", r, c)).mul_(row_weight[r, None])
-                if ctx.columns or pairs.symmetric:
-                    slope += _exp(logits, column_max[c], product.buffer("scratch", r, c)).mul_(column_weight[c])
+                    tile = product.logits(r, c)
+                    pairs.hide(tile, r, c)
+                    if ctx.bounded:
+                        tile.exp_()
+                slope = product.buffer("slope", r, c)
+                if ctx.bounded:
+                    torch.mul(tile, row_weight[r, None], out=slope)
+                    if both:
+                        slope.addcmul_(tile, column_weight[c])
+                else:
+                    _exp(tile, row_max[r, None], slope).mul_(row_weight[r, None])
+                    if both:
+                        slope += _exp(tile, column_max[c], product.buffer("scratch", r, c)).mul_(column_weight[c])
                 for view, which in pairs.positives(slope, r, c):
                     view.copy_(at_positive[which])
                 gradient.add(slope, r, c)
         return *gradient.finish(peak), None, None
+
+
+def _bounded(a: Tensor, b: Tensor, scale: Tensor) -> bool:
+    """Whether no two logits can differ by more than -_LOWEST, so that exponentials need no shift by a maximum.
+
+    Unit vectors are at a scale of up to 25.  Not asked on a GPU, where the answer would have to be waited for.
+    """
+    if a.device.type != "cpu":
+        return False
+    longest = [torch.linalg.vector_norm(x, dim=1).max() for x in (a, b)]
+    return bool(2 * scale.abs() * longest[0] * longest[1] <= -_LOWEST)
 
 
 def _positive_logits(a: Tensor, b: Tensor, scale: Tensor, pairs: Pairs) -> Tensor:
@@ -131,12 +192,14 @@ def _positive_logits(a: Tensor, b: Tensor, scale: Tensor, pairs: Pairs) -> Tenso
         return a.new_empty(0)
     count = min(len(a), len(b) - pairs.positive)
     partners = b[pairs.positive : pairs.positive + count]
-    return torch.cat([row_dot(x, y) for x, y in zip(a[:count].split(512), partners.split(512), strict=True)]) * scale
+    parts = [row_dot(x, y) for x, y in zip(a[:count].split(512), partners.split(512), strict=True)]
+    return (parts[0] if len(parts) == 1 else torch.cat(parts)) * scale
 
 
 def row_dot(x: Tensor, y: Tensor) -> Tensor:
     """Products of the rows of two (n, D) matrices: (n,) float64."""
-    return (x.to(_wide(x)) * y.to(_wide(y))).sum(1)
+    products = x.to(torch.promote_types(x.dtype, torch.float32)) * y  # (n, D)
+    return products.sum(1, dtype=_wide(x))
 
 
 def _wide(x: Tensor) -> torch.dtype:
@@ -190,5 +253,6 @@ class _SoftplusSum(torch.autograd.Function):
         return *(None if saved is None else saved * grad for saved in ctx.saved_tensors), None
 
 
-def _no_autocast(x: Tensor) -> torch.autocast:
-    return torch.autocast(x.device.type, enabled=False)
+def _no_autocast(x: Tensor) -> AbstractContextManager[object]:
+    device = x.device.type
+    return torch.autocast(device, enabled=False) if torch.is_autocast_enabled(device) else nullcontext()

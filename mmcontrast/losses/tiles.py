@@ -39,13 +39,14 @@ class Pairs:
         return [(view, which) for view, which in found if len(view)]
 
     def hide(self, tile: Tensor, rows: slice, columns: slice) -> None:
-        """Set all pairs of a tile that are no negatives to -inf."""
+        """Set all pairs of a tile that are no negatives to the lowest number, whose exponential is 0."""
+        lowest = torch.finfo(tile.dtype).min
         if self.row_ids is not None and self.column_ids is not None:
-            tile.masked_fill_(self.row_ids[rows, None] == self.column_ids[columns], -torch.inf)
+            tile.masked_fill_(self.row_ids[rows, None] == self.column_ids[columns], lowest)
         for view, _ in self.positives(tile, rows, columns):
-            view.fill_(-torch.inf)
+            view.fill_(lowest)
         if self.itself is not None:
-            _diagonal(tile, rows, columns, self.itself)[0].fill_(-torch.inf)
+            _diagonal(tile, rows, columns, self.itself)[0].fill_(lowest)
 
 
 def _diagonal(tile: Tensor, rows: slice, columns: slice, offset: int) -> tuple[Tensor, slice]:

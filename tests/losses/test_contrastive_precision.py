@@ -41,25 +41,27 @@ def _nt_xent_dense(a: Tensor, b: Tensor, temperature: float) -> Tensor:
     return F.cross_entropy(logits, torch.arange(2 * n).roll(n))
 
 
+@pytest.mark.parametrize("logits", [90, 520], ids=["dense", "tiles"])
 @pytest.mark.parametrize("scale", [14.0, 100.0])
 @pytest.mark.parametrize("noise", [0.3, 1.0, 4.0, 30.0])
 @pytest.mark.parametrize(
-    ("loss", "dense", "bias"),
+    ("loss", "dense", "bias", "views"),
     [
-        (clip_loss, ClipLoss(), ()),
-        (siglip_loss, SigLipLoss(), (-10.0,)),
+        (clip_loss, ClipLoss(), (), 1),
+        (siglip_loss, SigLipLoss(), (-10.0,), 1),
         (
             lambda a, b, s: nt_xent(a, b, 1 / float(s.detach())) + 0 * s,
             lambda a, b, s: _nt_xent_dense(a, b, 1 / float(s.detach())) + 0 * s,
             (),
+            2,
         ),
     ],
     ids=["clip", "siglip", "nt_xent"],
 )
 def test_fp32_gradients_are_near_float64(
-    loss: Loss, dense: Loss, bias: tuple[float, ...], noise: float, scale: float
+    loss: Loss, dense: Loss, bias: tuple[float, ...], views: int, noise: float, scale: float, logits: int
 ) -> None:
-    inputs = (*_pair(600, noise), *(torch.tensor(x) for x in (scale, *bias)))
+    inputs = (*_pair(logits // views, noise), *(torch.tensor(x) for x in (scale, *bias)))
     exact = _gradients(loss, *(x.double() for x in inputs))[:2]
     ours = _errors(_gradients(loss, *inputs)[:2], exact)
     theirs = _errors(_gradients(dense, *inputs)[:2], exact)
@@ -69,7 +71,7 @@ def test_fp32_gradients_are_near_float64(
 
 @pytest.mark.parametrize("noise", [0.3, 4.0])
 def test_fp32_gradients_of_scale_and_bias_are_near_float64(noise: float) -> None:
-    inputs = (*_pair(600, noise), torch.tensor(100.0), torch.tensor(-10.0))
+    inputs = (*_pair(520, noise), torch.tensor(100.0), torch.tensor(-10.0))
     for loss, used in ((clip_loss, inputs[:3]), (siglip_loss, inputs)):
         exact = _gradients(loss, *(x.double() for x in used))[2:]
         assert max(_errors(_gradients(loss, *used)[2:], exact)) < 5e-6
@@ -108,7 +110,7 @@ HALF: dict[str, Loss] = {
 @pytest.mark.parametrize("dtype", [torch.bfloat16, torch.float16, torch.float32])
 @pytest.mark.parametrize("name", HALF)
 def test_half_precision_inputs_lose_nothing_but_their_own_rounding(name: str, dtype: torch.dtype) -> None:
-    loss = HALF[name]
+    loss, tolerance = HALF[name], 1e-5 if dtype == torch.float32 else 1e-2
     a, b = (x.to(dtype) for x in _pair(60, noise=2.0, dim=64))
     want = loss(a.float(), b.float())
     for context in (nullcontext(), torch.autocast("cpu", dtype=torch.bfloat16)):
@@ -120,7 +122,7 @@ def test_half_precision_inputs_lose_nothing_but_their_own_rounding(name: str, dt
         torch.testing.assert_close(value.detach(), want, rtol=1e-6, atol=0)
         assert [g.dtype for g in gradients] == [dtype, dtype]
         for gradient, exact in zip(gradients, _gradients(loss, a.float(), b.float()), strict=True):
-            torch.testing.assert_close(gradient, exact.to(dtype), rtol=1e-2, atol=1e-6)
+            torch.testing.assert_close(gradient, exact.to(dtype), rtol=tolerance, atol=1e-6)
 
 
 class PeakBytes(TorchDispatchMode):
