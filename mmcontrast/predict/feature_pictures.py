@@ -86,8 +86,9 @@ def draw_map(files: Sequence[Path], places: np.ndarray, groups: Sequence[str], f
         chosen = places[[group == name for group in groups]]
         label = f"{name} ({len(chosen)})"
         axes.scatter(chosen[:, 0], chosen[:, 1], s=14, color=colours[name], label=label)
+    side = int(min(96, max(28, 500 / len(files) ** 0.5)))
     for place in np.unique(np.linspace(0, len(files) - 1, min(shown, len(files))).round().astype(int)):
-        thumbnail = OffsetImage(load(files[place], 40).permute(1, 2, 0).numpy(), zoom=0.8)
+        thumbnail = OffsetImage(load(files[place], side).permute(1, 2, 0).numpy(), zoom=0.72)
         frame = {"edgecolor": colours[groups[place]], "linewidth": 1.5}
         axes.add_artist(AnnotationBbox(thumbnail, tuple(places[place]), pad=0.1, bboxprops=frame))
     if 1 < len(names) <= 20:

@@ -47,9 +47,11 @@ class PatchPCA:
         self.first = components(cells, 1)
         self.cut, self.side = -torch.inf, 1
         if region == "foreground":
-            self.cut = otsu(self.first(cells)[:, 0])
-            inside = torch.cat([self.first(_border(grid))[:, 0] > self.cut for grid in grids]).float().mean()
-            self.side = 1 if inside <= 0.5 else -1  # what fills the border of pictures is background
+            scores = self.first(cells)[:, 0]
+            self.cut = otsu(scores)
+            border = torch.cat([self.first(_border(grid))[:, 0] for grid in grids])
+            rarer = (border > self.cut).float().mean() <= (scores > self.cut).float().mean()
+            self.side = 1 if rarer else -1  # the side that is rarer at the border than elsewhere
         chosen = cells[self._is_foreground(cells)]
         self.colours = components(chosen if len(chosen) >= 4 else cells, 3)
 
