@@ -3,6 +3,7 @@
 import math
 
 import torch
+import torch.nn.functional as F
 from torch import Tensor
 
 ATTEMPTS = 10
@@ -40,7 +41,7 @@ def random_boxes(
 
 
 def resample(image: Tensor, boxes: Tensor, flip: Tensor, size: int) -> Tensor:
-    """Regions -> squares, antialiased bilinear: what torchvision's ``resized_crop`` gives, as two matrix products.
+    """Regions -> squares, antialiased bilinear: what torchvision's ``resized_crop`` gives.
 
     Args:
         image: (B, C, H, W) float.
@@ -50,6 +51,33 @@ def resample(image: Tensor, boxes: Tensor, flip: Tensor, size: int) -> Tensor:
     Returns:
         (B, C, S, S).
     """
+    if max(image.shape[2:]) <= size:
+        return _enlarge(image, boxes, flip, size)
+    grows = (boxes[:, 2:] <= size).all(1)  # (B,)
+    if image.device.type != "cpu":  # picking samples out would wait for the device
+        drawn = (image, boxes, flip, size)
+        return torch.where(grows[:, None, None, None], _enlarge(*drawn), _products(*drawn))
+    result = image.new_empty(*image.shape[:2], size, size)
+    for chosen, method in ((grows.nonzero()[:, 0], _enlarge), ((~grows).nonzero()[:, 0], _products)):
+        if len(chosen):
+            result[chosen] = method(image[chosen], boxes[chosen], flip[chosen], size)
+    return result
+
+
+def _enlarge(image: Tensor, boxes: Tensor, flip: Tensor, size: int) -> Tensor:
+    """Regions no larger than the result, where the antialiased triangle is plain interpolation of four pixels."""
+    top, left, height, width = boxes[..., None].unbind(1)  # (B, 1)
+    y = _places(top, height, torch.zeros_like(flip), size)  # (B, S)
+    x = _places(left, width, flip, size)
+    y = y.clamp(top + 0.5, top + height - 0.5).mul(2 / image.shape[2]).sub(1)  # nothing from outside the region
+    x = x.clamp(left + 0.5, left + width - 0.5).mul(2 / image.shape[3]).sub(1)
+    grid = torch.stack(torch.broadcast_tensors(x[:, None], y[..., None]), -1)  # (B, S, S, 2)
+    with torch.autocast(image.device.type, enabled=False):
+        return F.grid_sample(image, grid, padding_mode="border", align_corners=False)
+
+
+def _products(image: Tensor, boxes: Tensor, flip: Tensor, size: int) -> Tensor:
+    """Regions of any size, as two matrix products."""
     top, left, height, width = boxes.unbind(1)
     rows = _weights(top, height, torch.zeros_like(flip), image.shape[2], size)  # (B, S, H)
     columns = _weights(left, width, flip, image.shape[3], size)  # (B, S, W)
@@ -62,10 +90,15 @@ def _weights(start: Tensor, length: Tensor, flip: Tensor, inputs: int, outputs: 
     """(B, outputs, inputs): a triangle around each output's place, as wide as a step where the region shrinks."""
     start, length = start[:, None], length[:, None]  # (B, 1)
     step = length / outputs  # input pixels per output pixel
-    place = torch.arange(outputs, device=start.device) + 0.5  # (S,)
-    place = torch.where(flip[:, None], outputs - place, place) * step + start  # (B, S)
+    place = _places(start, length, flip, outputs)  # (B, S)
     pixel = torch.arange(inputs, device=start.device) + 0.5  # (H,)
     weight = (pixel - place[..., None]).abs_().div_(-step.clamp(min=1)[..., None]).add_(1).clamp_(min=0)
     inside = (pixel > start) & (pixel < start + length)  # (B, H)
     weight = weight.mul_(inside[:, None].float())
     return weight.div_(weight.sum(2, keepdim=True))
+
+
+def _places(start: Tensor, length: Tensor, flip: Tensor, outputs: int) -> Tensor:
+    """(B, 1), (B, 1), (B,) bool -> (B, outputs), where the outputs' centres lie in the picture, from its edge."""
+    place = torch.arange(outputs, device=start.device) + 0.5  # (S,)
+    return torch.where(flip[:, None], outputs - place, place) * (length / outputs) + start
