@@ -12,7 +12,7 @@ from mmcontrast.ops.random import fold
 class Key(NamedTuple):
     """What a dataset is asked for: a sample, and the randomness to draw it with."""
 
-    index: int
+    index: int  # type: ignore[assignment]  # the field hides tuple.index, which nobody needs here
     epoch: int = 0
     seed: int = 0
 

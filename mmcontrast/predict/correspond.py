@@ -47,7 +47,7 @@ class Described(NamedTuple):
 class DescriptorMatcher:
     """Matches points by nearest descriptor.
 
-        match = DescriptorMatcher("don-lite")
+        match = DescriptorMatcher("runs/dense-lite")
         match.set_reference("a.png")
         xy, distance = match("b.png", at=[(120, 80)])
 
