@@ -9,11 +9,12 @@ import torch.distributed as dist
 from torch import Tensor
 from torch.nn import functional as F
 
-from mmcontrast.losses import clip_loss, info_nce, nt_xent, siglip_loss
+from mmcontrast.losses import clip_loss, info_nce, nt_xent, siglip_loss, streaming
 from mmcontrast.losses import tiles as losses_tiles
 from mmcontrast.ops.distributed import all_gather, all_reduce_max, all_reduce_sum, world
 
 PER_RANK, DIM = 7, 5
+PATHS = {"dense": 10**6, "tiles": 0}  # logits up to which a problem is dense
 Loss = Callable[[Tensor, Tensor, Tensor, Tensor, Tensor], Tensor]
 
 LOSSES: dict[str, Loss] = {
@@ -52,7 +53,10 @@ def _rank(rank: int, size: int, folder: str) -> None:
     losses_tiles._EDGE["cpu"] = 4  # several ragged tiles per rank
     dist.init_process_group("gloo", init_method=f"file://{folder}/meet", rank=rank, world_size=size)
     a, b, ids = (x.chunk(size)[rank] for x in _batch(size * PER_RANK))
-    out: dict[str, list[Tensor]] = {name: _value_and_gradients(loss, a, b, ids) for name, loss in LOSSES.items()}
+    out: dict[str, list[Tensor]] = {}
+    for path, largest in PATHS.items():
+        streaming._DENSE = largest
+        out |= {f"{name}, {path}": _value_and_gradients(loss, a, b, ids) for name, loss in LOSSES.items()}
 
     x = torch.full((2, 3), rank + 1.0, requires_grad=True)
     gathered = all_gather(x)
@@ -76,11 +80,15 @@ def ranks(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFacto
 
 
 @pytest.mark.ranks
+@pytest.mark.parametrize("path", PATHS)
 @pytest.mark.parametrize("name", LOSSES)
-def test_mean_over_ranks_is_the_loss_of_one_process(name: str, ranks: list[dict[str, list[Tensor]]]) -> None:
+def test_mean_over_ranks_is_the_loss_of_one_process(
+    name: str, path: str, ranks: list[dict[str, list[Tensor]]], monkeypatch: pytest.MonkeyPatch
+) -> None:
     size = len(ranks)
+    monkeypatch.setattr(streaming, "_DENSE", PATHS[path])
     value, by_a, by_b, by_scale, by_bias = _value_and_gradients(LOSSES[name], *_batch(size * PER_RANK))
-    values, a_parts, b_parts, scale_parts, bias_parts = zip(*(rank[name] for rank in ranks), strict=True)
+    values, a_parts, b_parts, scale_parts, bias_parts = zip(*(rank[f"{name}, {path}"] for rank in ranks), strict=True)
     close = {"rtol": 1e-10, "atol": 1e-12}
     torch.testing.assert_close(torch.stack(values).mean(), value, **close)
     # What DistributedDataParallel makes of the gradients of parameters is their mean over ranks.
