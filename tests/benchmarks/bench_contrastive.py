@@ -1,18 +1,19 @@
 """Contrastive losses beside open_clip and lightly: time, extra memory and rounding of forward + backward.
 
-CPU seconds on one thread, medians, both in one process; extra memory is the growth of the peak resident size in a
-fresh process.  With a CUDA device, a second table in bf16: device milliseconds and peak allocated memory.
+CPU seconds on one thread, medians of three steps up to N = 4,096, else of one; extra memory is the growth of the peak
+resident size.  Each in a fork of one process that has not allocated anything yet.  With a CUDA device, a second table
+in bf16: device milliseconds and peak allocated memory.
 """
 
 import argparse
+import multiprocessing
 import os
 import platform
 import statistics
-import subprocess
-import sys
 import time
 from collections.abc import Callable
 from pathlib import Path
+from typing import TypeVar
 
 import lightly
 import open_clip
@@ -25,6 +26,7 @@ from torch.nn import functional as F
 from mmcontrast.losses import clip_loss, nt_xent, siglip_loss
 
 DIM = 512
+T = TypeVar("T")
 Loss = Callable[[Tensor, Tensor, Tensor, Tensor], Tensor]
 
 # lightly normalises inside, so ours is timed with the normalisation that stands before it.
@@ -38,6 +40,7 @@ LOSSES: dict[str, tuple[Loss, Loss]] = {
 }
 # N x N matrices of the peers' logits alive at their peak, found from the figures at N = 4,096.
 PEER_MATRICES = {"CLIP": 4.0, "SigLIP": 5.0, "NT-Xent": 16.5}
+PEER_LIMIT = 8192  # beyond, only the memory that a peer would need is given
 
 
 def inputs(n: int, device: str = "cpu", dtype: torch.dtype = torch.float32) -> list[Tensor]:
@@ -57,30 +60,22 @@ def step(loss: Loss, leaves: list[Tensor]) -> None:
     loss(*leaves).backward()
 
 
-def cpu_seconds(loss: Loss, n: int) -> float:
-    leaves, times = inputs(n), []
-    step(loss, leaves)
+def measure(name: str, which: int, n: int) -> tuple[float, int]:
+    """CPU seconds of a step and the bytes by which the peak resident size rises above the size before."""
+    loss, leaves, times = LOSSES[name][which], inputs(n), []
+    step(loss, inputs(32))
+    Path("/proc/self/clear_refs").write_text("5")  # the peak starts from here
+    before = _resident("VmRSS")
     for _ in range(3 if n <= 4096 else 1):
         start = time.process_time()
         step(loss, leaves)
         times.append(time.process_time() - start)
-    return statistics.median(times)
+    return statistics.median(times), _resident("VmHWM") - before
 
 
-def extra_bytes(name: str, which: int, n: int) -> int:
-    """Run one step in a fresh process and read how far its peak resident size rose above its size before."""
-    command = [sys.executable, __file__, "--measure-memory", name, str(which), str(n)]
-    return int(subprocess.run(command, check=True, capture_output=True, text=True).stdout)
-
-
-def _measure_memory(name: str, which: int, n: int) -> None:
-    loss = LOSSES[name][which]
-    step(loss, inputs(32))
-    leaves = inputs(n)
-    Path("/proc/self/clear_refs").write_text("5")  # the peak starts from here
-    before = _resident("VmRSS")
-    step(loss, leaves)
-    print(_resident("VmHWM") - before)
+def in_fork(function: Callable[[str, int, int], T], name: str, which: int, n: int) -> T:
+    with multiprocessing.get_context("fork").Pool(1) as pool:
+        return pool.apply(function, (name, which, n))
 
 
 def _resident(field: str) -> int:
@@ -88,12 +83,13 @@ def _resident(field: str) -> int:
     return int(line.split()[1]) * 1024
 
 
-def gradient_error(loss: Loss, reference: Loss, n: int) -> float:
+def gradient_error(name: str, which: int, n: int) -> float:
     """Relative error of the gradient of a against float64, in the Euclidean norm."""
     leaves = inputs(n)
-    step(loss, leaves)
+    step(LOSSES[name][which], leaves)
     exact = [x.detach().double().requires_grad_() for x in inputs(n)]
-    step(reference, exact)
+    # float64 of our own loss, which the tests hold to the formulas, needs no N x N memory
+    step(LOSSES[name][0], exact)
     assert leaves[0].grad is not None
     assert exact[0].grad is not None
     return float((leaves[0].grad.double() - exact[0].grad).norm() / exact[0].grad.norm())
@@ -103,19 +99,18 @@ def cpu_table(sizes: list[int]) -> None:
     print("| loss | N | seconds | peer | ratio | extra MB | peer | 8 N D x 4 bytes | error | peer |")
     print("|---|---|---|---|---|---|---|---|---|---|")
     memory = os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_AVPHYS_PAGES")
-    for name, (ours, peer) in LOSSES.items():
+    for name in LOSSES:
         for n in sizes:
-            fits = PEER_MATRICES[name] * n * n * 4 < 0.6 * memory and (name != "NT-Xent" or n <= 8192)
-            mine, extra = cpu_seconds(ours, n), extra_bytes(name, 0, n)
-            theirs = cpu_seconds(peer, n) if fits else None
-            cells = [f"{mine:.3f}"]
-            cells += [f"{theirs:.3f}", f"{mine / theirs:.2f}"] if theirs else ["no memory", "-"]
-            cells += [f"{extra / 1e6:.0f}", f"{extra_bytes(name, 1, n) / 1e6:.0f}" if fits else "-"]
-            cells += [f"{8 * n * DIM * 4 / 1e6:.0f}"]
-            # float64 of our own loss, which the tests hold to the formulas, needs no N x N memory
-            errors = [gradient_error(loss, ours, n) for loss in (ours, peer)] if n <= 2048 else []
-            cells += [f"{error:.1e}" for error in errors] or ["-", "-"]
-            print(f"| {name} | {n:,} | {' | '.join(cells)} |", flush=True)
+            seconds, extra = in_fork(measure, name, 0, n)
+            need = PEER_MATRICES[name] * n * n * 4
+            if n <= PEER_LIMIT and need < 0.6 * memory:
+                peer_seconds, peer_extra = in_fork(measure, name, 1, n)
+                times = [f"{seconds:.3f}", f"{peer_seconds:.3f}", f"{seconds / peer_seconds:.2f}"]
+            else:
+                peer_extra, times = need, [f"{seconds:.3f}", "not run", "-"]
+            sizes_mb = [f"{x / 1e6:,.0f}" for x in (extra, peer_extra, 8 * n * DIM * 4)]
+            errors = [f"{in_fork(gradient_error, name, i, n):.1e}" if n <= 1024 else "-" for i in range(2)]
+            print(f"| {name} | {n:,} | {' | '.join(times + sizes_mb + errors)} |", flush=True)
 
 
 def gpu_table(sizes: list[int]) -> None:
@@ -146,12 +141,8 @@ def gpu_table(sizes: list[int]) -> None:
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--sizes", type=int, nargs="+", default=[1024, 4096, 8192, 16384])
-    parser.add_argument("--measure-memory", nargs=3, help=argparse.SUPPRESS)
     args = parser.parse_args()
     torch.set_num_threads(1)
-    if args.measure_memory:
-        name, which, n = args.measure_memory
-        return _measure_memory(name, int(which), int(n))
     cpu_table(args.sizes)
     if torch.cuda.is_available():
         gpu_table(args.sizes)
@@ -161,7 +152,6 @@ def main() -> None:
         f" open_clip {open_clip.__version__}, lightly {lightly.__version__}, D = {DIM},"
         f" float32 matmul precision '{torch.get_float32_matmul_precision()}'"
     )
-    return None
 
 
 if __name__ == "__main__":
