@@ -18,9 +18,9 @@ from torch import Tensor, nn
 
 from mmcontrast.encoders import PatchGrid, TimmEncoder, ViT
 from mmcontrast.encoders.vit import encode_tokens
-from mmcontrast.methods import CPC, DINO, MAE, Method, MoCo, MoCoV3, SimCLR
+from mmcontrast.methods import CPC, DINO, MAE, DINOv2, Method, MoCo, MoCoV3, SimCLR
 from mmcontrast.ops.momentum import follow, shadow
-from mmcontrast.ops.patches import random_mask
+from mmcontrast.ops.patches import block_mask, random_mask
 
 Work = Callable[[], object]
 
@@ -86,6 +86,25 @@ def dino(batch: dict[str, Any]) -> tuple[Method, Work]:
     )
 
 
+def dinov2(batch: dict[str, Any]) -> tuple[Method, Work]:
+    method = DINOv2(ViT(image_size=32, patch_size=4, dim=192, depth=12, heads=3), prototypes=4096)
+    large, small = torch.cat(batch["views"][:2]), torch.cat(batch["views"][2:])
+    hidden = torch.cat([block_mask(batch["key"], 8, 8, stream=view) for view in range(2)])
+    places = hidden.flatten().nonzero()[:, 0]
+
+    def passes() -> None:
+        with torch.no_grad():
+            prefix, patches = encode_tokens(method.teacher, large)
+            method.teacher_head(prefix[:, 0])
+            method.teacher_patch_head(patches.flatten(0, 1)[places])
+        prefix, patches = encode_tokens(method.student, large, hidden=hidden, mask_token=method.mask_token)
+        whole = method.head(torch.cat([prefix[:, 0], method.student(small)]))
+        parts = method.patch_head(patches.flatten(0, 1)[places])
+        (whole.square().mean() + parts.square().mean()).backward()
+
+    return method, passes
+
+
 def mae(batch: dict[str, Any]) -> tuple[Method, Work]:
     vit = ViT(image_size=32, patch_size=4, dim=192, depth=12, heads=3, positions="sincos")
     method = MAE(vit, decoder_dim=128, decoder_depth=4, decoder_heads=4)
@@ -109,7 +128,7 @@ def cpc(batch: dict[str, Any]) -> tuple[Method, Work]:
     return method, passes
 
 
-METHODS = {"SimCLR": simclr, "MoCo": moco, "MoCoV3": moco_v3, "DINO": dino, "MAE": mae, "CPC": cpc}
+METHODS = {"SimCLR": simclr, "MoCo": moco, "MoCoV3": moco_v3, "DINO": dino, "DINOv2": dinov2, "MAE": mae, "CPC": cpc}
 
 
 def row(name: str, batch: dict[str, Any], repeats: int) -> str:
@@ -135,7 +154,7 @@ def main() -> None:
     views = [torch.rand(args.batch, 3, 32, 32) for _ in range(2)] + [torch.rand(args.batch, 3, 16, 16) for _ in "ab"]
     batch = {"views": views, "image": views[0], "key": torch.arange(args.batch)}
 
-    print(f"Batch {args.batch}, 32 x 32 pixels, ResNet-18 (MAE: ViT-Ti/4), CPU time.\n")
+    print(f"Batch {args.batch}, 32 x 32 pixels, ResNet-18 (DINOv2 and MAE: ViT-Ti/4), CPU time.\n")
     print("| method | networks | step | step / networks |\n|---|---|---|---|")
     for name in args.only.split(","):
         print(row(name, batch, args.repeats), flush=True)
