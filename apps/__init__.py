@@ -1,1 +1,1 @@
-"""Gradio apps; they import ``mmcontrast.load`` and ``mmcontrast.predict`` only."""
+"""Gradio apps; they import ``mmcontrast.loading`` and ``mmcontrast.predict`` only."""

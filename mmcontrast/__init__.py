@@ -10,6 +10,7 @@ if TYPE_CHECKING:
     from mmcontrast.data.augment import TwoViews as TwoViews
     from mmcontrast.data.clips import Clips as Clips
     from mmcontrast.data.images import Images as Images
+    from mmcontrast.data.matches import FindMatches as FindMatches
     from mmcontrast.data.mixture import Mixture as Mixture
     from mmcontrast.data.moving_crops import MovingCrops as MovingCrops
     from mmcontrast.data.pairs import ImageText as ImageText
@@ -19,8 +20,9 @@ if TYPE_CHECKING:
     from mmcontrast.encoders.openclip import OpenClipImage as OpenClipImage
     from mmcontrast.encoders.openclip import OpenClipText as OpenClipText
     from mmcontrast.encoders.timm import TimmEncoder as TimmEncoder
-    from mmcontrast.load import load as load
-    from mmcontrast.load import load_encoder as load_encoder
+    from mmcontrast.exporting import export as export
+    from mmcontrast.loading import load as load
+    from mmcontrast.loading import load_encoder as load_encoder
     from mmcontrast.methods.clip import CLIP as CLIP
     from mmcontrast.methods.cpc import CPC as CPC
     from mmcontrast.methods.cpc import SoundCPC as SoundCPC
@@ -34,6 +36,7 @@ if TYPE_CHECKING:
     from mmcontrast.methods.simclr import SimCLR as SimCLR
     from mmcontrast.methods.video_color import VideoColor as VideoColor
     from mmcontrast.predict.correspond import DescriptorMatcher as DescriptorMatcher
+    from mmcontrast.predict.features import FeatureExtractor as FeatureExtractor
     from mmcontrast.predict.propagate import LabelPropagator as LabelPropagator
     from mmcontrast.predict.zero_shot import ZeroShotClassifier as ZeroShotClassifier
     from mmcontrast.train.fit import fit as fit
@@ -42,8 +45,9 @@ __version__ = "0.1.0"
 
 # Public name -> module that defines it.  Imported at first use, so that `import mmcontrast` and `--help` stay instant.
 _PUBLIC = {
-    "load": "load",
-    "load_encoder": "load",
+    "load": "loading",
+    "load_encoder": "loading",
+    "export": "exporting",
     "fit": "train.fit",
     "CLIP": "methods.clip",
     "VideoColor": "methods.video_color",
@@ -69,12 +73,14 @@ _PUBLIC = {
     "MovingCrops": "data.moving_crops",
     "ScenePairs": "data.scene_pairs",
     "ToFloat": "data.augment",
+    "FindMatches": "data.matches",
     "OneView": "data.augment",
     "TwoViews": "data.augment",
     "MultiCrop": "data.augment",
     "ZeroShotClassifier": "predict.zero_shot",
     "LabelPropagator": "predict.propagate",
     "DescriptorMatcher": "predict.correspond",
+    "FeatureExtractor": "predict.features",
 }
 __all__ = list(_PUBLIC)
 

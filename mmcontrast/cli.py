@@ -45,14 +45,14 @@ def _export_parser(commands: "argparse._SubParsersAction[argparse.ArgumentParser
 
 
 def _export(args: argparse.Namespace) -> int:
-    from mmcontrast import export
+    from mmcontrast import exporting
 
     if args.onnx:
-        written = list(map(str, export.export_onnx(args.model, args.out)))
+        written = list(map(str, exporting.export_onnx(args.model, args.out)))
     elif args.hub:
-        written = [export.push_to_hub(args.model, args.out, dtype=args.dtype)]
+        written = [exporting.push_to_hub(args.model, args.out, dtype=args.dtype)]
     else:
-        written = sorted(map(str, export.export(args.model, args.out, args.dtype).iterdir()))
+        written = sorted(map(str, exporting.export(args.model, args.out, args.dtype).iterdir()))
     print(*written, sep="\n")
     return 0
 

@@ -146,7 +146,7 @@ def disk() -> str:
 
 def weights() -> str:
     """Bundled models load."""
-    from mmcontrast.load import bundled, load
+    from mmcontrast.loading import bundled, load
 
     for name in bundled():
         try:

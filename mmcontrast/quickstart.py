@@ -34,8 +34,9 @@ PHOTOGRAPHS = (
 )
 GLOBE = Photograph("gradio", "media_assets/videos/b.mp4")
 INDIA = ((172, 86), (205, 80), (228, 96), (215, 112), (196, 118), (178, 105))  # (x, y) in its first frame
+PLACES = ((198, 100), (250, 78), (250, 175))  # lights of India, China, Java
 LABELS = (
-    "cheetah", "lion", "tiger", "house cat", "dog", "horse", "tower", "temple", "bridge", "beach", "car", "ship",
+    "big cat", "lion", "house cat", "dog", "horse", "tower", "pagoda", "bridge", "beach", "car", "ship",
     "flower", "tree",
 )  # fmt: skip
 
@@ -85,7 +86,36 @@ def track(out: Path) -> None:
     print(f"  {len(film)} frames -> {out / 'track.mp4'}")
 
 
-STEPS: tuple[Callable[[Path], None], ...] = (zero_shot, track)
+def match(out: Path) -> None:
+    """Finds places of the globe again after it turned: match.csv and match.png."""
+    import csv
+
+    import cv2
+
+    from mmcontrast.data.video import VideoFile
+    from mmcontrast.predict.correspond import DescriptorMatcher
+    from mmcontrast.predict.match_picture import draw_matches
+
+    file = GLOBE.file()
+    print("Match: places of the Earth, in a picture of it turned further, model clip-lite")
+    if not file:
+        print("  skipped: gradio no longer carries the film")
+        return
+    reference, image = VideoFile(file).read([0, 60])
+    matcher = DescriptorMatcher("clip-lite")
+    matcher.set_reference(reference)
+    found, distance = matcher(image, at=PLACES)  # (Q, 2), (Q,)
+    with open(out / "match.csv", "w", newline="", encoding="utf-8") as stream:
+        write = csv.writer(stream)
+        write.writerow(["x", "y", "found_x", "found_y", "distance"])
+        for at, xy, d in zip(PLACES, found.tolist(), distance.tolist(), strict=True):
+            write.writerow([*at, *(round(value, 1) for value in xy), round(d, 3)])
+    picture = draw_matches(reference, PLACES, image, found.tolist(), matcher.heatmap(image, PLACES[0]).cpu().numpy())
+    cv2.imwrite(str(out / "match.png"), picture[..., ::-1])
+    print(f"  {len(PLACES)} points -> {out / 'match.csv'}, {out / 'match.png'}")
+
+
+STEPS: tuple[Callable[[Path], None], ...] = (zero_shot, track, match)
 
 
 def add_parsers(subparsers) -> None:

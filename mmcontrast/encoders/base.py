@@ -89,6 +89,10 @@ class Encoder(Tower):
         """(B, C, H, W) in [0, 1] -> (B, D)."""
         return self.grid(image).mean((2, 3))
 
+    def fine(self) -> "Encoder":
+        """The same network with a grid fine enough to track and match with: itself, unless it has finer levels."""
+        return self
+
     def blocks(self, image: Tensor) -> list[Tensor]:
         """(B, C, H, W) in [0, 1] -> what each block says, from the first to the last, (B, D_i, h_i, w_i) each."""
         return [self.grid(image)]

@@ -118,6 +118,17 @@ class TimmEncoder(Encoder):
         """(B, C, H, W) in [0, 1] -> (B, D)."""
         return self.net(self._prepare(image)) if self.own_pooling else super().forward(image)
 
+    def fine(self) -> Encoder:
+        """Of a convolutional network that ends at stride 32, strides 8 and 16 joined; others themselves."""
+        strides = {info["reduction"] for info in self.net.feature_info}
+        if self.levels is not None or self.stride <= 16 or not {8, 16} <= strides:
+            return self
+        own = self.init_args | {"levels": (8, 16), "weights": None, "pretrained": False}
+        encoder = TimmEncoder(**own).to(self.mean.device)
+        missing, _ = encoder.net.load_state_dict(self.net.state_dict(), strict=False)
+        assert not missing
+        return encoder
+
     def blocks(self, image: Tensor) -> list[Tensor]:
         """(B, C, H, W) in [0, 1] -> (B, D_i, h_i, w_i) of each block, as timm counts them.
 

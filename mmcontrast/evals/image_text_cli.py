@@ -71,7 +71,7 @@ def _add_common(parser: argparse.ArgumentParser, data: str) -> None:
 
 
 def _load(args: argparse.Namespace) -> "CLIP":
-    from mmcontrast.load import load
+    from mmcontrast.loading import load
     from mmcontrast.methods.clip import CLIP
     from mmcontrast.predict.device import choose_device
 

@@ -141,7 +141,7 @@ def _add_data(parser: argparse.ArgumentParser) -> None:
 
 def encoder_of(args: argparse.Namespace) -> "Encoder":
     """The encoder that ``--model`` names, on ``--device``."""
-    from mmcontrast.load import load_encoder
+    from mmcontrast.loading import load_encoder
     from mmcontrast.predict.device import choose_device
 
     device = choose_device(args.device)

@@ -13,7 +13,7 @@ from torch import Tensor
 from mmcontrast.data.decode import Source, decode
 from mmcontrast.encoders.base import Encoder
 from mmcontrast.errors import InputError
-from mmcontrast.load import load
+from mmcontrast.loading import load
 from mmcontrast.methods.base import Method
 from mmcontrast.ops.geometry import pixel_grid, sample, to_pixels
 from mmcontrast.predict.device import choose_device
@@ -73,6 +73,8 @@ class DescriptorMatcher:
             model = load(model)
         if isinstance(model, Method) and not hasattr(model, "describe"):
             model = model.encoder
+        if isinstance(model, Encoder):
+            model = model.fine()
         self.device = choose_device(device)
         self.model: Any = model.to(self.device).eval()
         self.resolution, self.subpixel = resolution, subpixel

@@ -11,7 +11,7 @@ from torch import Tensor
 from mmcontrast.data.decode import decode
 from mmcontrast.encoders.base import Encoder
 from mmcontrast.errors import InputError
-from mmcontrast.load import load_encoder
+from mmcontrast.loading import load_encoder
 from mmcontrast.predict.device import choose_device
 from mmcontrast.predict.frame_features import FrameFeatures
 from mmcontrast.predict.images import Batch, Picture, Pictures, batches, to_float
@@ -26,7 +26,7 @@ class FeatureExtractor:
         see.attention("a.jpg")      # (heads, h, w) of a vision transformer
 
     Args:
-        model: an encoder, or a name that ``mmcontrast.load.load_encoder`` knows.
+        model: an encoder, or a name that ``mmcontrast.loading.load_encoder`` knows.
         device: None for CUDA where there is one, else the CPU.
         batch_size: pictures encoded at once for the pooled face.
         resolution: short side in pixels at which patches are seen, the aspect ratio kept; None: twice the encoder's

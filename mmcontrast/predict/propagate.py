@@ -194,22 +194,20 @@ class LabelPropagator:
 
 def default_model() -> str:
     """What tracks best of what comes with this package."""
-    from mmcontrast.load import bundled
+    from mmcontrast.loading import bundled
 
-    return "track-lite" if "track-lite" in bundled() else "lab"
+    return next((name for name in ("track-lite", "clip-lite") if name in bundled()), "lab")
 
 
 def _encoder(model: Encoder | Method | str | Path | None) -> Encoder:
     if model == "lab":
         return LabPatches()
     if isinstance(model, str | Path):
-        from mmcontrast.load import load_encoder
+        from mmcontrast.loading import load_encoder
 
-        return load_encoder(model)
-    if isinstance(model, Method):
-        return model.encoder
+        return load_encoder(model).fine()
     assert model is not None  # the constructor has checked
-    return model
+    return (model.encoder if isinstance(model, Method) else model).fine()
 
 
 def _film(video: Film) -> Video:

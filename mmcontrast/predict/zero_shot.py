@@ -12,7 +12,7 @@ import torch
 from torch import Tensor
 
 from mmcontrast.errors import InputError
-from mmcontrast.load import load
+from mmcontrast.loading import load
 from mmcontrast.methods.clip import CLIP
 from mmcontrast.predict.device import choose_device
 from mmcontrast.predict.images import Pictures, batches, to_float

@@ -8,7 +8,7 @@ from safetensors.torch import load_file
 from torch import Tensor
 
 from mmcontrast.errors import InputError
-from mmcontrast.load import load
+from mmcontrast.loading import load
 from mmcontrast.methods.base import Method
 
 

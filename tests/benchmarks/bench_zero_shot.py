@@ -18,7 +18,7 @@ import torch
 from PIL import Image
 
 from mmcontrast.data.templates import SIMPLE
-from mmcontrast.load import load
+from mmcontrast.loading import load
 from mmcontrast.predict.prompts import PromptSet, embed_prompts
 from mmcontrast.predict.zero_shot import ZeroShotClassifier
 from mmcontrast.quickstart import LABELS, PHOTOGRAPHS

@@ -1,12 +1,12 @@
 import torch
 from torch import nn
 
-from mmcontrast.encoders.heads import mlp, projection
+from mmcontrast.encoders.heads import GlobalBatchNorm, mlp, projection
 
 
 def test_mlp_has_its_widths_and_ends_without_activation():
     head = mlp(4, 8, 8, 2, norm=True)
-    kinds = [nn.Linear, nn.BatchNorm1d, nn.ReLU, nn.Linear, nn.BatchNorm1d, nn.ReLU, nn.Linear]
+    kinds = [nn.Linear, GlobalBatchNorm, nn.ReLU, nn.Linear, GlobalBatchNorm, nn.ReLU, nn.Linear]
     assert [type(layer) for layer in head] == kinds
     assert head[0].bias is None
     assert head[-1].bias is not None

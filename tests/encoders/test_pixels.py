@@ -4,8 +4,8 @@ from torch.testing import assert_close
 
 from mmcontrast.encoders import TinyConv, TinyText
 from mmcontrast.errors import InputError
-from mmcontrast.export import export
-from mmcontrast.load import load_encoder
+from mmcontrast.exporting import export
+from mmcontrast.loading import load_encoder
 from mmcontrast.methods.clip import CLIP
 
 

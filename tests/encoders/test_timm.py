@@ -123,3 +123,17 @@ def test_layers_count_from_the_picture():
 def test_unknown_name_is_refused_with_a_hint():
     with pytest.raises(InputError, match=r"no model 'resnet18000'.*resnet"):
         TimmEncoder("resnet18000")
+
+
+def test_a_coarse_network_shows_its_finer_levels():
+    torch.manual_seed(0)
+    image = torch.rand(1, 3, 64, 96)
+    coarse = TimmEncoder("resnet18").eval()
+    fine = coarse.fine().eval()
+    assert (coarse.stride, fine.stride, fine.dim) == (32, 8, 128 + 256)
+    blocks = coarse.blocks(image)
+    at_8 = torch.nn.functional.normalize(next(b for b in blocks if b.shape[2:] == (8, 12)), dim=1)
+    assert torch.allclose(fine.grid(image)[:, :128], at_8, atol=1e-5)
+    assert fine.fine() is fine
+    vit = TimmEncoder("vit_tiny_patch16_224", image_size=32)
+    assert vit.fine() is vit

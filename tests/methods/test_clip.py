@@ -102,7 +102,7 @@ def test_second_pass_replays_dropout_and_leaves_statistics_alone(norm):
 
 def test_micro_batches_hold_fewer_activations():
     clip = CLIP(TinyConv(), TinyText(), dim=8)
-    batch = pairs(clip, count=64, size=32)
+    batch = pairs(clip, count=64, size=64)
 
     def held():
         sizes = []

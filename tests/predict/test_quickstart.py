@@ -5,7 +5,7 @@ from PIL import Image
 
 import mmcontrast.quickstart as quickstart
 from mmcontrast.cli import main
-from mmcontrast.load import bundled
+from mmcontrast.loading import bundled
 from mmcontrast.predict.contact_sheet import draw_contact_sheet
 from tests.colour_clip import colour_clip
 
@@ -59,13 +59,13 @@ def test_clip_lite_names_the_photographs(tmp_path):
     with open(tmp_path / "zero_shot.csv", newline="") as stream:
         found = {row["path"].rsplit("/", 1)[1]: row["label"] for row in csv.DictReader(stream)}
     right = {
-        "cheetah1.jpg": "cheetah",
+        "cheetah1.jpg": "big cat",
         "lion.jpg": "lion",
-        "cheetah.jpg": "cheetah",
-        "cheetah2.jpg": "cheetah",
+        "cheetah.jpg": "big cat",
+        "cheetah2.jpg": "big cat",
         "tower.jpg": "tower",
-        "china.jpg": "temple",
+        "china.jpg": "pagoda",
         "flower.jpg": "flower",
     }
-    assert sum(found[name] == label for name, label in right.items() if name in found) >= 4
+    assert sum(found[name] == label for name, label in right.items() if name in found) >= 6
     assert found["flower.jpg"] == "flower"

@@ -4,7 +4,7 @@ import pytest
 import torch
 
 from mmcontrast.cli import main
-from mmcontrast.load import load, load_encoder
+from mmcontrast.loading import load, load_encoder
 
 ROOT = Path(__file__).parent.parent.parent
 NAMES = ("simclr", "moco", "moco_v3", "dino", "dinov2", "mae", "cpc", "cpc_sound")

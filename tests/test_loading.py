@@ -6,13 +6,11 @@ import torch
 import yaml
 from safetensors.torch import load_file, save_file
 
-import mmcontrast
-import mmcontrast.load as loading
 from mmcontrast.configurable import config_of
 from mmcontrast.encoders import HFText, OpenClipText, TimmEncoder, TinyConv, TinyText
 from mmcontrast.errors import InputError
-from mmcontrast.export import export
-from mmcontrast.load import build, bundled, load, load_encoder
+from mmcontrast.exporting import export
+from mmcontrast.loading import build, bundled, load, load_encoder
 from mmcontrast.methods import CLIP
 from tests import checkpoints
 
@@ -47,12 +45,6 @@ def test_run_directory_is_the_model(tmp_path):
     same(method, loaded)
     assert not loaded.training
     assert isinstance(load_encoder(tmp_path / "run"), TinyConv)
-
-
-def test_module_and_function_of_one_name_are_called_alike(tmp_path):
-    folder = run_directory(tmp_path / "run", tiny())
-    assert mmcontrast.load is loading
-    same(mmcontrast.load(str(folder)), load(folder))
 
 
 def test_constructor_arguments_can_be_overridden(tmp_path):
@@ -168,7 +160,7 @@ def test_nothing_is_unpickled(tmp_path):
 
 
 @pytest.mark.parametrize(
-    "path", ["os.system", "torch.nn.Linear", "mmcontrast.load.Path", "mmcontrast.none.X", "Nonesuch"]
+    "path", ["os.system", "torch.nn.Linear", "mmcontrast.loading.Path", "mmcontrast.none.X", "Nonesuch"]
 )
 def test_only_our_classes_are_built(path):
     with pytest.raises(InputError, match=r"config names|Cannot import"):

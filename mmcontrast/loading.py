@@ -2,8 +2,6 @@
 
 import importlib
 import inspect
-import sys
-import types
 from pathlib import Path
 from pickle import UnpicklingError
 from typing import Any
@@ -231,13 +229,3 @@ def _download(repository: str) -> Path:
         return Path(snapshot_download(repository, allow_patterns=_HUB_FILES))
     except (HfHubHTTPError, HFValidationError, LocalEntryNotFoundError, OSError) as error:
         raise InputError(f"Cannot fetch {repository!r} from the Hugging Face hub: {error}") from error
-
-
-class _Callable(types.ModuleType):
-    """Importing this module anywhere puts it in place of the function ``mmcontrast.load``; so it is called the same."""
-
-    def __call__(self, name: str | Path, **overrides: Any) -> Method | Encoder:
-        return load(name, **overrides)
-
-
-sys.modules[__name__].__class__ = _Callable

@@ -12,7 +12,7 @@ from torch import Tensor
 from mmcontrast.configurable import Configurable, config_of
 from mmcontrast.encoders.base import Tower
 from mmcontrast.errors import InputError
-from mmcontrast.load import load
+from mmcontrast.loading import load
 from mmcontrast.methods.base import Method
 from mmcontrast.methods.clip import CLIP
 

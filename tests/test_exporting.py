@@ -6,8 +6,8 @@ from safetensors.torch import load_file
 
 from mmcontrast.encoders import TimmEncoder, TinyConv, TinyText
 from mmcontrast.errors import InputError
-from mmcontrast.export import export, export_onnx, push_to_hub
-from mmcontrast.load import load
+from mmcontrast.exporting import export, export_onnx, push_to_hub
+from mmcontrast.loading import load
 from mmcontrast.methods import CLIP
 
 
