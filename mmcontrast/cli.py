@@ -2,6 +2,7 @@
 
 import argparse
 import importlib
+import os
 import sys
 from collections.abc import Callable, Sequence
 
@@ -86,7 +87,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     """Runs one command.
 
     Returns:
-        0; 1 when the work failed or some inputs did; 2 when the command line or an input cannot be used.
+        0; 1 when the work failed or some inputs did; 2 when the command line or an input cannot be used; 130 for Ctrl-C.
     """
     parser = build_parser()
     args, rest = parser.parse_known_args(arguments)
@@ -100,6 +101,12 @@ def main(arguments: Sequence[str] | None = None) -> int:
     except InputError as error:
         print(f"mmcontrast: {error}", file=sys.stderr)
         return 2
+    except KeyboardInterrupt:
+        print("mmcontrast: interrupted", file=sys.stderr)
+        return 130
+    except BrokenPipeError:  # the reader of stdout, such as head, has enough
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        return 0
 
 
 if __name__ == "__main__":

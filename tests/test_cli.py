@@ -185,3 +185,10 @@ def test_progress_fits_a_terminal_of_80_columns(config: str):
     assert "4/4" in seen.decode()
     assert "loss" in seen.decode()
     assert "it/s" in seen.decode()
+
+
+def test_a_reader_that_has_enough_is_no_error():
+    command = f"set -o pipefail; {sys.executable} -m mmcontrast list | head -n 1"
+    done = subprocess.run(["bash", "-c", command], capture_output=True, text=True)
+    assert (done.returncode, done.stderr) == (0, "")
+    assert done.stdout.startswith("Models")

@@ -27,8 +27,9 @@ def add_match(subparsers) -> None:
     parser = subparsers.add_parser(
         "match",
         help="find points of one picture in others",
-        description="Find points of a reference picture in other pictures or in a film by their descriptors. Writes "
-        "matches.csv, and NAME.png per picture (reference, matches, heat map) or matches.mp4 for a film.",
+        description="Find points of a reference picture in other pictures or in a film by their\n"
+        "descriptors. Writes matches.csv, and NAME.png per picture (reference, matches,\n"
+        "heat map) or matches.mp4 for a film.",
         epilog=EXAMPLES,
         formatter_class=argparse.RawDescriptionHelpFormatter,
     )

@@ -30,8 +30,9 @@ def add_track(subparsers) -> None:
     parser = subparsers.add_parser(
         "track",
         help="carry masks, points or colours of the first frame through a film",
-        description="Carry masks, points or colours of a film's first frame through the film. Writes masks/00000.png, "
-        "... (palette PNG) or points.csv (frame, id, x, y, confidence, visible), and overlay.mp4; or colors.mp4.",
+        description="Carry masks, points or colours of a film's first frame through the film.\n"
+        "Writes masks/00000.png, ... (palette PNG) or points.csv (frame, id, x, y,\n"
+        "confidence, visible), and overlay.mp4; or colors.mp4.",
         epilog=EXAMPLES,
         formatter_class=argparse.RawDescriptionHelpFormatter,
     )
