@@ -87,7 +87,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
     """Runs one command.
 
     Returns:
-        0; 1 when the work failed or some inputs did; 2 when the command line or an input cannot be used; 130 for Ctrl-C.
+        0; 1 when the work failed or some inputs did; 2 when the command line or an input cannot be used; 130 for
+        Ctrl-C.
     """
     parser = build_parser()
     args, rest = parser.parse_known_args(arguments)
