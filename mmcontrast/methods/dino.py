@@ -19,7 +19,9 @@ from mmcontrast.ops.momentum import cosine_momentum, follow, shadow
 
 
 class DINO(Method):
-    """Batch (``data.MultiCrop`` makes it): ``views``, two large (B, 3, S, S), then any number of small, in [0, 1].
+    """A student matches a centred, sharpened teacher across crops of one picture.
+
+    Batch (``data.MultiCrop`` makes it): ``views``, two large (B, 3, S, S), then any number of small, in [0, 1].
 
     ``encoder`` is the teacher, which is the better one.  Two deviations: schedules are shares of the run, not epochs;
     the frozen last layer has its gradients set to 0, not removed, so that every rank of a distributed run has them.

@@ -21,7 +21,9 @@ _MASKS = 2002  # streams of random numbers, one for each large view
 
 
 class DINOv2(DINO):
-    """Batch (``data.MultiCrop`` makes it): ``views``, two large (B, 3, S, S), then any number of small, in [0, 1].
+    """DINO on whole crops, iBOT on masked patches, and a spread of the features (KoLeo).
+
+    Batch (``data.MultiCrop`` makes it): ``views``, two large (B, 3, S, S), then any number of small, in [0, 1].
 
     It needs ``key`` (B,) int64 as well, which the masks are drawn from.
 

@@ -20,7 +20,9 @@ _MASKS = 2004  # stream of random numbers
 
 
 class MAE(Method):
-    """Batch: ``image`` (B, 3, H, W) float in [0, 1], whole patches; ``key`` (B,) int64.
+    """Encodes a quarter of the patches and paints the rest.
+
+    Batch: ``image`` (B, 3, H, W) float in [0, 1], whole patches; ``key`` (B,) int64.
 
     Args:
         encoder: a vision transformer; the paper's has fixed positions, ``ViT(positions="sincos")``.

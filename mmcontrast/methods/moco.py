@@ -22,7 +22,9 @@ _SHUFFLE = 2001  # stream of random numbers
 
 
 class MoCo(Method):
-    """Batch (``data.TwoViews`` makes it): ``views``, two (B, 3, H, W) float in [0, 1]; ``key`` (B,) int64.
+    """A query finds its key among a queue of earlier keys from a slowly moving encoder.
+
+    Batch (``data.TwoViews`` makes it): ``views``, two (B, 3, H, W) float in [0, 1]; ``key`` (B,) int64.
 
     Version 1 has ``head="linear", temperature=0.07``; the defaults are version 2's.
 

@@ -18,7 +18,9 @@ from mmcontrast.ops.sphere import unit
 
 
 class MoCoV3(Method):
-    """Batch (``data.TwoViews`` makes it): ``views``, two (B, 3, H, W) float in [0, 1].
+    """MoCo without a queue: two views predict each other's slowly moving keys.
+
+    Batch (``data.TwoViews`` makes it): ``views``, two (B, 3, H, W) float in [0, 1].
 
     Negatives are those of all ranks.
 

@@ -18,7 +18,9 @@ from mmcontrast.ops.sphere import unit
 
 
 class SimCLR(Method):
-    """Batch (``data.TwoViews`` makes it): ``views``, two (B, 3, H, W) float in [0, 1].
+    """Two views of a picture find each other among all views of the batch.
+
+    Batch (``data.TwoViews`` makes it): ``views``, two (B, 3, H, W) float in [0, 1].
 
     Negatives are those of all ranks.
 
