@@ -4,8 +4,9 @@ Jabri, Owens and Efros, NeurIPS 2020. https://arxiv.org/abs/2006.14613 (eqs. 1, 
 """
 
 import torch
-import torch.nn.functional as F
 from torch import Tensor
+
+from mmcontrast.ops.sphere import unit
 
 
 def cycle_walk(features: Tensor, temperature: float, kept: Tensor | None = None) -> tuple[Tensor, Tensor]:
@@ -19,8 +20,8 @@ def cycle_walk(features: Tensor, temperature: float, kept: Tensor | None = None)
     Returns:
         The loss, a scalar in float32 or better, and the share of nodes that the longest walk returns to (no gradient).
     """
-    unit = F.normalize(features.to(torch.promote_types(features.dtype, torch.float32)), dim=-1)
-    scores = unit[:, :-1] @ unit[:, 1:].mT / temperature  # (B, T - 1, N, N)
+    nodes = unit(features)
+    scores = nodes[:, :-1] @ nodes[:, 1:].mT / temperature  # (B, T - 1, N, N)
     ahead, back = (_transition(s, k) for s, k in ((scores, kept), (scores.mT, None if kept is None else kept.mT)))
     walk = returning = None
     losses = []
@@ -32,7 +33,7 @@ def cycle_walk(features: Tensor, temperature: float, kept: Tensor | None = None)
         losses.append(-(returning.diagonal(dim1=1, dim2=2) + 1e-20).log().mean())
     assert returning is not None  # T >= 2
     home = torch.arange(returning.shape[1], device=returning.device)
-    return torch.stack(losses).mean(), (returning.argmax(-1) == home).to(unit.dtype).mean()
+    return torch.stack(losses).mean(), (returning.argmax(-1) == home).to(nodes.dtype).mean()
 
 
 def _transition(scores: Tensor, kept: Tensor | None) -> Tensor:

@@ -13,7 +13,6 @@ from pathlib import Path
 from typing import Any, Literal, Self
 
 import torch
-import torch.nn.functional as F
 from torch import Tensor, nn
 from torch.nn.modules.batchnorm import _BatchNorm
 from torch.utils.checkpoint import checkpoint
@@ -25,6 +24,7 @@ from mmcontrast.losses.contrastive import clip_loss, mutual_information_bound, s
 from mmcontrast.methods.base import Method
 from mmcontrast.ops.distributed import world
 from mmcontrast.ops.random import mix
+from mmcontrast.ops.sphere import unit
 
 
 class CLIP(Method):
@@ -95,11 +95,11 @@ class CLIP(Method):
 
     def embed_image(self, image: Tensor) -> Tensor:
         """(B, 3, H, W) float in [0, 1] -> (B, dim) unit vectors."""
-        return _unit(self.image_head(self.image_encoder(image)))
+        return unit(self.image_head(self.image_encoder(image)))
 
     def embed_text(self, tokens: Tensor) -> Tensor:
         """(B, L) int64 -> (B, dim) unit vectors."""
-        return _unit(self.text_head(self.text_encoder(tokens)))
+        return unit(self.text_head(self.text_encoder(tokens)))
 
     def forward(self, batch: dict[str, Any]) -> dict[str, Tensor]:
         """One batch -> loss, scale, accuracy among 256 pairs, and the softmax's bound on mutual information (nats)."""
@@ -208,11 +208,6 @@ def wise_ft(zero_shot: CLIP, fine_tuned: CLIP, alpha: float) -> CLIP:
     state = {k: torch.lerp(v, other[k], alpha) if v.is_floating_point() else v for k, v in mixed.state_dict().items()}
     mixed.load_state_dict(state)
     return mixed
-
-
-def _unit(x: Tensor) -> Tensor:
-    """(B, D) of any precision -> (B, D) unit vectors in float32 at least."""
-    return F.normalize(x.to(torch.promote_types(x.dtype, torch.float32)), dim=-1)
 
 
 @torch.no_grad()
