@@ -9,4 +9,6 @@ from mmcontrast.losses.distill import dino_loss as dino_loss
 from mmcontrast.losses.distill import koleo as koleo
 from mmcontrast.losses.distill import patch_loss as patch_loss
 from mmcontrast.losses.distill import sinkhorn as sinkhorn
+from mmcontrast.losses.reconstruct import color_bins as color_bins
 from mmcontrast.losses.reconstruct import masked_patches as masked_patches
+from mmcontrast.losses.reconstruct import painted_hole as painted_hole

@@ -71,5 +71,6 @@ def kmeans(points: Tensor, clusters: int, iterations: int = 50, seed: int = 0) -
 
 
 def _mix(matrix: Tensor, channels: Tensor) -> Tensor:
-    """A 3 x 3 matrix over the channel axis of (..., 3, H, W)."""
-    return torch.einsum("ij,...jhw->...ihw", matrix.to(channels.dtype).to(channels.device), channels)
+    """A 3 x 3 matrix over the channel axis of (..., 3, H, W); no matrix product, which autocast would make bf16."""
+    columns = matrix.to(channels.dtype).to(channels.device).T[..., None, None]  # (3, 3, 1, 1)
+    return sum(column * channel for column, channel in zip(columns, channels.split(1, -3), strict=True))

@@ -1,0 +1,109 @@
+"""Colorful image colorization: tell a picture's colours from its lightness.
+
+Zhang, Isola, Efros, ECCV 2016.  https://arxiv.org/abs/1603.08511
+"""
+
+from typing import Any, Literal
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor
+
+from mmcontrast.encoders.base import Encoder
+from mmcontrast.encoders.decoder import upsampler
+from mmcontrast.errors import InputError
+from mmcontrast.losses.reconstruct import color_bins
+from mmcontrast.methods.base import Method
+from mmcontrast.methods.lab_encoder import LabEncoder
+from mmcontrast.ops.color import lab_to_rgb, rgb_to_lab
+from mmcontrast.ops.color_bins import ColorBins, rebalance
+from mmcontrast.ops.distributed import all_reduce_sum, world
+
+
+class Colorization(Method):
+    """Predicts the ab of each pixel from L, as a distribution over bins or as a value.
+
+    Batch: ``image`` (B, 3, H, W) float in [0, 1].
+
+    Deviation: the prior by which colours are rebalanced is a running mean over batches of all ranks, not a pass over
+    the data before training.  Targets are means over cells of the predicted map.
+
+    Args:
+        encoder: sees the lightness, of 1 or 3 channels.  The paper's has stride 8, ``TimmEncoder(output_stride=8)``.
+        predict: "bins", a distribution over ab bins (eq. 2), or "ab", their value by least squares (eq. 1).
+        stride: pixels per cell of the predicted map; the paper's is 4.
+        width: channels of the decoder's first layer.
+        step, neighbours, sigma: of the bins and of soft targets on them.
+        uniform: lambda of the rebalancing (eq. 4); 1: all colours count alike.
+        prior_momentum: of the running share of each bin.
+        temperature: T of the annealed mean (eq. 5), for pictures.
+    """
+
+    encoder: LabEncoder
+    prior: Tensor
+
+    def __init__(
+        self,
+        encoder: Encoder,
+        predict: Literal["bins", "ab"] = "bins",
+        stride: int = 4,
+        width: int = 256,
+        step: float = 10.0,
+        neighbours: int = 5,
+        sigma: float = 5.0,
+        uniform: float = 0.5,
+        prior_momentum: float = 0.99,
+        temperature: float = 0.38,
+    ) -> None:
+        super().__init__()
+        if not (0 < uniform <= 1 and 0 <= prior_momentum < 1 and temperature > 0):
+            raise InputError(
+                f"uniform {uniform}, prior_momentum {prior_momentum}, temperature {temperature}: wanted the first in "
+                "(0, 1], the second in [0, 1), the third above 0"
+            )
+        self.encoder = LabEncoder(encoder, "lightness")
+        self.predict, self.uniform, self.momentum, self.temperature = predict, uniform, prior_momentum, temperature
+        self.bins = ColorBins(step, neighbours, sigma)
+        count = len(self.bins.centers)
+        self.decoder = upsampler(encoder.dim, count if predict == "bins" else 2, encoder.stride / stride, width)
+        self.register_buffer("prior", torch.full((count,), 1 / count))
+
+    def forward(self, batch: dict[str, Any]) -> dict[str, Tensor]:
+        """Also gives the ``error`` of the predicted ab, a mean distance in units of Lab."""
+        lab = rgb_to_lab(batch["image"])
+        out = self._decode(lab)  # (B, Q or 2, h, w)
+        ab = F.adaptive_avg_pool2d(lab[:, 1:], (out.shape[2], out.shape[3]))  # (B, 2, h, w)
+        if self.predict == "ab":
+            loss = (out.to(ab.dtype) - ab / 110).square().sum(1).mean() / 2  # eq. 1
+        else:
+            index, share = self.bins.encode(ab)  # (B, K, h, w), the sparse form of Z
+            loss = color_bins(out, index, share, self._weight(index, share))  # eq. 2
+        error = (self._colors(out.detach()) - ab).square().sum(1).sqrt().mean()
+        return {"loss": loss, "error": error}
+
+    @torch.no_grad()
+    def colors(self, image: Tensor) -> Tensor:
+        """(B, 3, H, W) in [0, 1], of which only L is looked at -> (B, 2, h, w) ab, of ``stride`` pixels a cell."""
+        return self._colors(self._decode(rgb_to_lab(image)))
+
+    @torch.no_grad()
+    def pictures(self, image: Tensor, key: Tensor) -> dict[str, Tensor]:
+        """Photographs, their lightness, and that in predicted colours."""
+        lab = rgb_to_lab(image)
+        ab = F.interpolate(self._colors(self._decode(lab)), image.shape[-2:], mode="bilinear")
+        grey, colored = (lab_to_rgb(torch.cat([lab[:, :1], part], 1)) for part in (torch.zeros_like(ab), ab))
+        return {"photograph": image, "grey": grey, "coloured": colored}
+
+    def _decode(self, lab: Tensor) -> Tensor:
+        return self.decoder(self.encoder.lab_grid(lab))
+
+    def _colors(self, out: Tensor) -> Tensor:
+        """(B, Q or 2, h, w) of the decoder -> (B, 2, h, w) ab."""
+        return self.bins.annealed_mean(out, self.temperature) if self.predict == "bins" else 110 * out.float()
+
+    def _weight(self, index: Tensor, share: Tensor) -> Tensor:
+        """(Q,) by which each bin counts (eq. 4); in training the batch's colours join the prior first."""
+        if self.training:
+            found = all_reduce_sum(self.bins.share(index, share)) / world()[1]
+            self.prior.lerp_(found.to(self.prior), 1 - self.momentum)
+        return rebalance(self.prior, self.uniform)

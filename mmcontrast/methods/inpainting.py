@@ -1,0 +1,135 @@
+"""Context encoder: paint a hole in a picture, well enough to deceive a discriminator.
+
+Pathak, Krahenbuhl, Donahue, Darrell, Efros, CVPR 2016.  https://arxiv.org/abs/1604.07379
+"""
+
+import math
+from typing import Any, Literal
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor, nn
+from torch.func import functional_call
+
+from mmcontrast.encoders.base import Encoder
+from mmcontrast.encoders.decoder import ChannelwiseLinear, upsampler
+from mmcontrast.errors import InputError
+from mmcontrast.losses.reconstruct import painted_hole
+from mmcontrast.methods.base import Method
+from mmcontrast.ops.holes import border, center_hole, random_region
+
+_HOLES = 2020  # stream of random numbers
+
+
+class Inpainting(Method):
+    """Encodes a picture with a hole and paints it whole.
+
+    Batch: ``image`` (B, 3, H, W) float in [0, 1], of the encoder's ``image_size``; ``key`` (B,) int64.
+
+    Painter and discriminator learn in one step of one optimiser, from one loss: each parameter's gradient is that of
+    its own objective, and an optimiser treats each parameter by itself, so this is what two optimisers would do.  The
+    paper's slower discriminator is the learner's ``lr_scale: {discriminator: 0.1}``.
+
+    Deviations: both players move at the same time instead of in turns; the painter maximises log D(painted) (Goodfellow
+    et al. 2014, section 3) where eq. 2 minimises log(1 - D); group norm instead of batch norm, so that a picture is
+    painted alike in any batch; the discriminator sees the picture's size, whatever it is.
+
+    Args:
+        encoder: sees the picture, its hole filled with the encoder's mean colour.
+        hole: "center", or "random": pieces of arbitrary shape.
+        share: of the picture's area that is hidden.
+        overlap: pixels around the hole that are painted as well (the paper's 7 are of 227).
+        overlap_weight: of these in the reconstruction.
+        adversarial: weight of the adversarial loss, lambda_adv; the reconstruction's is 1 minus that.  0: no
+            discriminator.
+        width: channels of the decoder's first layer.
+        discriminator_width: channels of the discriminator's first layer.
+    """
+
+    def __init__(
+        self,
+        encoder: Encoder,
+        hole: Literal["center", "random"] = "random",
+        share: float = 0.25,
+        overlap: int = 7,
+        overlap_weight: float = 10.0,
+        adversarial: float = 0.001,
+        width: int = 256,
+        discriminator_width: int = 64,
+    ) -> None:
+        super().__init__()
+        if not (0 < share < 1 and 0 <= adversarial < 1 and overlap >= 0):
+            raise InputError(
+                f"share {share}, adversarial {adversarial}, overlap {overlap}: wanted the first in (0, 1), the second "
+                "in [0, 1), the third at least 0"
+            )
+        self.encoder, self.hole, self.share = encoder, hole, share
+        self.overlap, self.overlap_weight, self.adversarial = overlap, overlap_weight, adversarial
+        side = math.ceil(encoder.image_size / encoder.stride)
+        self.decoder = nn.Sequential(
+            ChannelwiseLinear(encoder.dim, side**2), nn.ReLU(), upsampler(encoder.dim, 3, encoder.stride, width)
+        )
+        if adversarial:
+            self.discriminator = discriminator(encoder.image_size, discriminator_width)
+
+    def forward(self, batch: dict[str, Any]) -> dict[str, Tensor]:
+        """Also gives the parts of the loss, and the discriminator's own, of which the loss has the gradient only."""
+        image = batch["image"]
+        hole = self._holes(image, batch["key"])  # (B, 1, H, W)
+        painted = self._paint(image, hole)  # (B, 3, H, W)
+        around = border(hole, self.overlap)
+        reconstruction = painted_hole(painted, image, hole, around, self.overlap_weight)  # eq. 1
+        out = {"reconstruction": reconstruction.detach()}
+        if not self.adversarial:
+            return {"loss": reconstruction, **out}
+        real, fake = self.discriminator(image), self.discriminator(painted.detach())  # (B, 1, h, w) logits
+        told_apart = (F.softplus(-real) + F.softplus(fake)).mean()  # eq. 2, for D
+        judged = functional_call(self.discriminator, self.discriminator.state_dict(), painted)  # D stands still
+        adversarial = F.softplus(-judged).mean()  # eq. 2, for F
+        loss = (1 - self.adversarial) * reconstruction + self.adversarial * adversarial  # eq. 3
+        out |= {"adversarial": adversarial.detach(), "discriminator": told_apart.detach()}
+        return {"loss": loss + told_apart - told_apart.detach(), **out}
+
+    @torch.no_grad()
+    def pictures(self, image: Tensor, key: Tensor) -> dict[str, Tensor]:
+        """Photographs, what the encoder sees of them, and with the hole painted."""
+        hole = self._holes(image, key)
+        painted = torch.where(hole, self._paint(image, hole), image)
+        return {"photograph": image, "seen": self._cut(image, hole), "painted": painted}
+
+    def _holes(self, image: Tensor, key: Tensor) -> Tensor:
+        """(B, 1, H, W) bool."""
+        size = self.encoder.image_size
+        if tuple(image.shape[2:]) != (size, size):
+            raise InputError(
+                f"pictures of {image.shape[2]} x {image.shape[3]} pixels; this model paints those of {size} x {size}, "
+                "its encoder's image_size"
+            )
+        if self.hole == "random":
+            return random_region(key, size, size, _HOLES, self.share)
+        return center_hole(size, size, self.share).to(image.device).expand(len(image), -1, -1, -1)
+
+    def _cut(self, image: Tensor, hole: Tensor) -> Tensor:
+        return torch.where(hole, self.encoder.mean.to(image.dtype), image)
+
+    def _paint(self, image: Tensor, hole: Tensor) -> Tensor:
+        """(B, 3, H, W) in [0, 1], made of what is outside the hole."""
+        painted = self.decoder(self.encoder.grid(self._cut(image, hole))).sigmoid()
+        return F.interpolate(painted, image.shape[2:], mode="bilinear") if painted.shape != image.shape else painted
+
+
+def discriminator(size: int, width: int = 64) -> nn.Sequential:
+    """Tells pictures from painted ones, (B, 3, H, W) in [0, 1] -> (B, 1, h, w) logits, 4 to 7 regions a side.
+
+    Args:
+        size: side of the pictures in pixels.
+        width: channels of the first layer; each halving of size doubles them, up to eight times.
+    """
+    layers: list[nn.Module] = [nn.Conv2d(3, width, 4, 2, 1), nn.LeakyReLU(0.2)]
+    inside = width
+    for _ in range(max(0, int(math.log2(size / 8)))):
+        after = min(2 * inside, 8 * width)
+        layers += [nn.Conv2d(inside, after, 4, 2, 1, bias=False), nn.GroupNorm(math.gcd(after, 8), after)]
+        layers.append(nn.LeakyReLU(0.2))
+        inside = after
+    return nn.Sequential(*layers, nn.Conv2d(inside, 1, 3, padding=1))

@@ -1,0 +1,89 @@
+"""What colorization methods train: networks that see a part of a picture's Lab colours."""
+
+from typing import Literal
+
+import torch
+from torch import Tensor
+
+from mmcontrast.encoders.base import Encoder
+from mmcontrast.errors import InputError
+from mmcontrast.ops.color import rgb_to_lab
+
+Part = Literal["lightness", "color"]
+
+
+class LabEncoder(Encoder):
+    """Shows an encoder the lightness or the colours of a picture, also after training.
+
+    Args:
+        net: any encoder of 1 channel for the lightness (or of 3, which see it three times), of 2 for the colours.
+        part: "lightness" is L, "color" is ab; both are brought to [0, 1].
+    """
+
+    def __init__(self, net: Encoder, part: Part) -> None:
+        super().__init__()  # the inner encoder normalises
+        wanted = (1, 3) if part == "lightness" else (2,)
+        self.net, self.part, self.channels = net, part, len(net.mean)
+        if self.channels not in wanted:
+            raise InputError(
+                f"the encoder of the {part} has {self.channels} channels; wanted {' or '.join(map(str, wanted))} "
+                "(in_channels of TimmEncoder and TinyConv)"
+            )
+        self.dim, self.stride, self.image_size = net.dim, net.stride, net.image_size
+        self.interpolation, self.crop = net.interpolation, net.crop
+
+    def see(self, lab: Tensor) -> Tensor:
+        """(B, 3, H, W) Lab -> (B, C, H, W) in [0, 1], what the network sees of it."""
+        if self.part == "lightness":
+            return (lab[:, :1] / 100).expand(-1, self.channels, -1, -1)
+        return lab[:, 1:] / 220 + 0.5
+
+    def lab_grid(self, lab: Tensor) -> Tensor:
+        """(B, 3, H, W) Lab -> (B, D, h, w)."""
+        return self.net.grid(self.see(lab))
+
+    def grid(self, image: Tensor) -> Tensor:
+        """(B, 3, H, W) RGB in [0, 1] -> (B, D, h, w)."""
+        return self.lab_grid(rgb_to_lab(image))
+
+    def forward(self, image: Tensor) -> Tensor:
+        """(B, 3, H, W) RGB in [0, 1] -> (B, D)."""
+        return self.net(self.see(rgb_to_lab(image)))
+
+    def blocks(self, image: Tensor) -> list[Tensor]:
+        """(B, 3, H, W) RGB in [0, 1] -> (B, D_i, h_i, w_i) of each block."""
+        return self.net.blocks(self.see(rgb_to_lab(image)))
+
+    def attention(self, image: Tensor) -> Tensor:
+        """(B, 3, H, W) RGB in [0, 1] -> (B, heads, h, w)."""
+        return self.net.attention(self.see(rgb_to_lab(image)))
+
+
+class Joined(Encoder):
+    """Two encoders side by side, their features concatenated, block by block.
+
+    Args:
+        first, second: of the same stride and number of blocks.
+    """
+
+    def __init__(self, first: LabEncoder, second: LabEncoder) -> None:
+        super().__init__()
+        if first.stride != second.stride:
+            raise InputError(f"the two encoders have strides {first.stride} and {second.stride}; wanted equal ones")
+        self.first, self.second = first, second
+        self.dim, self.stride = first.dim + second.dim, first.stride
+        self.image_size, self.interpolation, self.crop = first.image_size, first.interpolation, first.crop
+
+    def grid(self, image: Tensor) -> Tensor:
+        """(B, 3, H, W) RGB in [0, 1] -> (B, D_1 + D_2, h, w)."""
+        lab = rgb_to_lab(image)
+        return torch.cat([self.first.lab_grid(lab), self.second.lab_grid(lab)], 1)
+
+    def forward(self, image: Tensor) -> Tensor:
+        """(B, 3, H, W) RGB in [0, 1] -> (B, D_1 + D_2)."""
+        return torch.cat([self.first(image), self.second(image)], 1)
+
+    def blocks(self, image: Tensor) -> list[Tensor]:
+        """(B, 3, H, W) RGB in [0, 1] -> (B, D_1i + D_2i, h_i, w_i) of each block."""
+        pairs = zip(self.first.blocks(image), self.second.blocks(image), strict=True)
+        return [torch.cat(pair, 1) for pair in pairs]

@@ -1,0 +1,101 @@
+"""Split-brain autoencoder: one half tells colours from lightness, the other lightness from colours.
+
+Zhang, Isola, Efros, CVPR 2017.  https://arxiv.org/abs/1611.09842
+"""
+
+from typing import Any, Literal
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor
+
+from mmcontrast.encoders.base import Encoder
+from mmcontrast.encoders.decoder import upsampler
+from mmcontrast.errors import InputError
+from mmcontrast.losses.reconstruct import color_bins
+from mmcontrast.methods.base import Method
+from mmcontrast.methods.lab_encoder import Joined, LabEncoder
+from mmcontrast.ops.color import lab_to_rgb, rgb_to_lab
+from mmcontrast.ops.color_bins import ColorBins
+
+
+class SplitBrain(Method):
+    """Two networks predict each other's channels; their features are used side by side.
+
+    Batch: ``image`` (B, 3, H, W) float in [0, 1].
+
+    Targets are means over cells of the predicted map, and one bin each, without rebalancing.
+
+    Args:
+        lightness: F1, sees L and predicts ab; of 1 or 3 channels.
+        color: F2, sees ab and predicts L; of 2 channels.
+        predict: "bins", by cross-entropy (eq. 4), or "values", by least squares (eq. 3).
+        stride: pixels per cell of the predicted maps.
+        width: channels of each decoder's first layer.
+        step: of the ab bins, in units of Lab.
+        lightness_bins: of L.
+        features: what ``encoder`` is: "both" halves joined, or one, for comparisons.
+    """
+
+    def __init__(
+        self,
+        lightness: Encoder,
+        color: Encoder,
+        predict: Literal["bins", "values"] = "bins",
+        stride: int = 4,
+        width: int = 128,
+        step: float = 10.0,
+        lightness_bins: int = 100,
+        features: Literal["both", "lightness", "color"] = "both",
+    ) -> None:
+        super().__init__()
+        if features not in ("both", "lightness", "color"):
+            raise InputError(f"features is {features!r}; choose both, lightness or color")
+        self.halves = Joined(LabEncoder(lightness, "lightness"), LabEncoder(color, "color"))
+        self.predict, self.levels, self.features = predict, lightness_bins, features
+        self.bins = ColorBins(step, neighbours=1)
+        widths = (len(self.bins.centers), lightness_bins) if predict == "bins" else (2, 1)
+        self.to_color = upsampler(lightness.dim, widths[0], lightness.stride / stride, width)
+        self.to_lightness = upsampler(color.dim, widths[1], color.stride / stride, width)
+
+    @property
+    def encoder(self) -> Encoder:  # type: ignore[override]
+        """Both halves joined, or the one that ``features`` names."""
+        return {"both": self.halves, "lightness": self.halves.first, "color": self.halves.second}[self.features]
+
+    def forward(self, batch: dict[str, Any]) -> dict[str, Tensor]:
+        """Also gives the loss of each half."""
+        lab = rgb_to_lab(batch["image"])
+        ab, lightness = self._decode(lab)  # (B, Q or 2, h, w), (B, levels or 1, h, w)
+        target = F.adaptive_avg_pool2d(lab, (ab.shape[2], ab.shape[3]))  # (B, 3, h, w)
+        if self.predict == "bins":
+            index, share = self.bins.encode(target[:, 1:])  # one bin, share 1
+            to_color = color_bins(ab, index, share, share.new_ones(ab.shape[1]))
+            level = (target[:, 0] / 100 * self.levels).long().clamp(0, self.levels - 1)  # (B, h, w)
+            to_lightness = F.cross_entropy(lightness.to(target.dtype), level)
+        else:
+            to_color = (ab.to(target.dtype) - target[:, 1:] / 110).square().sum(1).mean() / 2
+            to_lightness = (lightness.to(target.dtype) - (target[:, :1] / 50 - 1)).square().mean() / 2
+        loss = to_color + to_lightness
+        return {"loss": loss, "to_color": to_color.detach(), "to_lightness": to_lightness.detach()}
+
+    @torch.no_grad()
+    def pictures(self, image: Tensor, key: Tensor) -> dict[str, Tensor]:
+        """Photographs, with colours made of their lightness, and with lightness made of their colours."""
+        lab = rgb_to_lab(image)
+        ab, lightness = self._decode(lab)
+        if self.predict == "bins":
+            ab = self.bins.annealed_mean(ab)
+            middles = (torch.arange(self.levels, device=ab.device) + 0.5) * (100 / self.levels)
+            lightness = (lightness.float().softmax(1) * middles[:, None, None]).sum(1, keepdim=True)
+        else:
+            ab, lightness = 110 * ab.float(), 50 * (lightness.float() + 1)
+        ab, lightness = (F.interpolate(part, image.shape[-2:], mode="bilinear") for part in (ab, lightness))
+        return {
+            "photograph": image,
+            "ab made of L": lab_to_rgb(torch.cat([lab[:, :1], ab], 1)),
+            "L made of ab": lab_to_rgb(torch.cat([lightness, lab[:, 1:]], 1)),
+        }
+
+    def _decode(self, lab: Tensor) -> tuple[Tensor, Tensor]:
+        return self.to_color(self.halves.first.lab_grid(lab)), self.to_lightness(self.halves.second.lab_grid(lab))
