@@ -5,14 +5,18 @@ from typing import TYPE_CHECKING, Any
 
 from mmcontrast.methods.base import Method as Method
 from mmcontrast.methods.clip import CLIP as CLIP
+from mmcontrast.methods.colorization import Colorization as Colorization
 from mmcontrast.methods.cpc import CPC as CPC
 from mmcontrast.methods.cpc import SoundCPC as SoundCPC
 from mmcontrast.methods.cycle_walk import CycleWalk as CycleWalk
 from mmcontrast.methods.dense_object_net import DenseObjectNet as DenseObjectNet
 from mmcontrast.methods.dino import DINO as DINO
+from mmcontrast.methods.inpainting import Inpainting as Inpainting
 from mmcontrast.methods.moco import MoCo as MoCo
 from mmcontrast.methods.moco_v3 import MoCoV3 as MoCoV3
+from mmcontrast.methods.rotation import Rotation as Rotation
 from mmcontrast.methods.simclr import SimCLR as SimCLR
+from mmcontrast.methods.split_brain import SplitBrain as SplitBrain
 from mmcontrast.methods.video_color import VideoColor as VideoColor
 
 if TYPE_CHECKING:
@@ -25,13 +29,17 @@ __all__ = [
     "CLIP",
     "CPC",
     "DINO",
+    "Colorization",
     "CycleWalk",
     "DenseObjectNet",
+    "Inpainting",
     "Method",
     "MoCo",
     "MoCoV3",
+    "Rotation",
     "SimCLR",
     "SoundCPC",
+    "SplitBrain",
     "VideoColor",
     *_LAZY,
 ]

@@ -6,6 +6,7 @@ from torch import Tensor, nn
 
 from mmcontrast.configurable import Configurable
 from mmcontrast.encoders.base import Encoder, Tokenizer
+from mmcontrast.errors import InputError
 
 
 class Method(Configurable, nn.Module):
@@ -25,3 +26,16 @@ class Method(Configurable, nn.Module):
 
     def after_step(self, progress: float) -> None:
         """Runs after each optimiser step, with progress in [0, 1]: EMA teachers, schedules, clamps."""
+
+    def pictures(self, image: Tensor, key: Tensor) -> dict[str, Tensor]:
+        """What the method makes of pictures, to look at during ``fit`` and by ``predict features``.
+
+        Args:
+            image: (B, 3, H, W) in [0, 1].
+            key: (B,) int64, of what it draws at random.
+        Returns:
+            Title -> (B, 3, h, w) in [0, 1], in the order to be shown.
+        Raises:
+            InputError: the method has nothing to show.
+        """
+        raise InputError(f"{type(self).__name__} makes no pictures to look at")

@@ -29,6 +29,38 @@ def unpatchify(patches: Tensor, side: int, height: int, width: int) -> Tensor:
     return cut.permute(0, 5, 1, 3, 2, 4).reshape(b, channels, height, width)
 
 
+def cut(image: Tensor, top: Tensor, left: Tensor, side: int) -> Tensor:
+    """Squares anywhere in pictures, all at once.
+
+    Args:
+        image: (B, C, H, W).
+        top, left: (B, N) int64, the first row and column of each square.
+        side: P, in pixels.
+    Returns:
+        (B, N, C, P, P).
+    """
+    along = torch.arange(side, device=image.device)
+    rows, columns = top[..., None] + along, left[..., None] + along  # (B, N, P) each
+    batch = torch.arange(len(image), device=image.device)[:, None, None, None]
+    return image.permute(0, 2, 3, 1)[batch, rows[..., :, None], columns[..., None, :]].permute(0, 1, 4, 2, 3)
+
+
+def standardise(patches: Tensor) -> Tensor:
+    """(..., C, P, P) -> the same, each channel of each patch of mean 0 and deviation 1 (0 where it is flat)."""
+    deviation, mean = torch.std_mean(patches, (-2, -1), correction=0, keepdim=True)
+    return (patches - mean) / (deviation + 1e-4)
+
+
+def framed(image: Tensor, right: Tensor) -> Tensor:
+    """(B, 3, H, W) in a green frame where ``right`` (B,) is True, in a red one elsewhere: a little larger."""
+    width = max(1, round(image.shape[2] / 24))
+    colours = image.new_tensor([[0.86, 0.15, 0.15], [0.09, 0.64, 0.29]])[right.long()]  # (B, 3)
+    height, across = (side + 2 * width for side in image.shape[2:])
+    sheet = colours[:, :, None, None].repeat(1, 1, height, across)
+    sheet[:, :, width:-width, width:-width] = image
+    return sheet
+
+
 def sincos_positions(height: int, width: int, dim: int) -> Tensor:
     """Fixed positions of a grid: (height * width, dim), sines and cosines of x and of y (MoCo v3, MAE).
 

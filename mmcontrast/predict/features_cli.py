@@ -15,7 +15,17 @@ if TYPE_CHECKING:
     from mmcontrast.predict.features import FeatureExtractor
 
 SHOWN = ("pca", "attention", "tsne", "neighbours")
+# What a method makes of pictures, by itself -> the method that does (``Method.pictures``).
+METHOD_PICTURES = {
+    "rotation": "Rotation",
+    "jigsaw": "Jigsaw",
+    "relative-patch": "RelativePatch",
+    "inpainting": "Inpainting",
+    "colorization": "Colorization",
+    "split-brain": "SplitBrain",
+}
 FITTED = 64  # pictures that the basis of colours is made from
+SHEET = 32  # pictures on a sheet of what a method makes of them
 OVERVIEW = 8  # pictures on an overview sheet
 
 
@@ -26,7 +36,8 @@ def add_features(subparsers) -> None:
         help="show and save what an encoder sees",
         description="Vectors of pictures (features.npz, features.csv with one row per file), and pictures of them: "
         "pca (patches as colours, one basis for all pictures), attention (each head of a vision transformer), "
-        "tsne (a map of all pictures), neighbours (the nearest pictures of each query).",
+        "tsne (a map of all pictures), neighbours (the nearest pictures of each query). "
+        f"What a trained method makes of the pictures: {', '.join(METHOD_PICTURES)}.",
         epilog="example: mmcontrast predict features --model clip-lite --show pca,neighbours --out seen photos/",
     )
     parser.add_argument("paths", nargs="+", metavar="PATH", help="a picture, or a folder searched at any depth")
@@ -48,8 +59,9 @@ def add_features(subparsers) -> None:
 def run_features(args: argparse.Namespace) -> int:
     """Returns 0, or 1 when some file could not be read."""
     chosen = {"all": SHOWN, "none": ()}.get(args.show, tuple(args.show.split(",")))
-    if unknown := [name for name in chosen if name not in SHOWN]:
-        raise InputError(f"--show {unknown[0]}: choose from {', '.join(SHOWN)}, with commas between, all, or none")
+    known = (*SHOWN, *METHOD_PICTURES)
+    if unknown := [name for name in chosen if name not in known]:
+        raise InputError(f"--show {unknown[0]}: choose from {', '.join(known)}, with commas between, all, or none")
     if args.k < 1:
         raise InputError(f"--k {args.k}: give 1 or more")
 
@@ -75,7 +87,7 @@ def run_features(args: argparse.Namespace) -> int:
         }
         for name in chosen:
             try:
-                shows[name]()
+                shows.get(name, lambda name=name: _show_method(args.model, see, readable, out, name))()
             except InputError as error:
                 if args.show != "all":
                     raise
@@ -110,6 +122,24 @@ def _save_vectors(see: "FeatureExtractor", files: Sequence[Path], out: Path) -> 
     vectors = torch.cat([part for part in found if len(part)] or found[:1])
     np.savez(out / "features.npz", paths=np.array([str(file) for file in readable]), vectors=vectors.numpy())
     return readable, vectors
+
+
+def _show_method(model: str, see: "FeatureExtractor", files: Sequence[Path], out: Path, name: str) -> None:
+    """Writes NAME.png: what the model's own method makes of the first pictures."""
+    import torch
+
+    from mmcontrast.loading import load
+    from mmcontrast.predict.images import batches, to_float
+    from mmcontrast.predict.method_pictures import draw_pictures
+
+    method: Any = load(model)
+    if type(method).__name__ != METHOD_PICTURES[name]:
+        wanted = METHOD_PICTURES[name]
+        raise InputError(f"--show {name}: {model} is a {type(method).__name__}; give a model trained by {wanted}")
+    image = next(batches(files[:SHEET], see.encoder, SHEET)).image
+    with torch.inference_mode():
+        key = torch.arange(len(image), device=see.device)
+        draw_pictures(method.to(see.device).pictures(to_float(image, see.device), key), out / f"{name}.png")
 
 
 def _show_pca(see: "FeatureExtractor", files: Sequence[Path], out: Path, region: Any) -> None:

@@ -1,10 +1,13 @@
-"""Evaluations that run during ``fit`` and log their figures beside the loss."""
+"""Evaluations that run during ``fit`` and log their figures beside the loss, and pictures of what was learned."""
 
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 import lightning.pytorch as L
 import torch
 
+from mmcontrast.data.augment import ToFloat
+from mmcontrast.data.collate import Collate
 from mmcontrast.errors import InputError
 from mmcontrast.evals.knn import knn
 from mmcontrast.evals.labelled import Settings
@@ -12,17 +15,18 @@ from mmcontrast.evals.retrieval import retrieval
 from mmcontrast.evals.zero_shot import zero_shot
 from mmcontrast.methods.base import Method
 from mmcontrast.methods.clip import CLIP
+from mmcontrast.predict.method_pictures import draw_pictures
 
 if TYPE_CHECKING:
     from mmcontrast.train.learner import Learner
 
-__all__ = ["KNNMonitor", "Monitor", "RetrievalMonitor", "ZeroShotMonitor"]
+__all__ = ["KNNMonitor", "Monitor", "PictureMonitor", "RetrievalMonitor", "ZeroShotMonitor"]
 
 
 class Monitor(L.Callback):
-    """Evaluates the method after every so many epochs, and after the last.
+    """Looks at the method after every so many epochs, and after the last.
 
-    Subclasses give ``figures``.
+    Subclasses give ``figures``, or ``look`` at something else.
 
     Args:
         every: epochs between evaluations.
@@ -35,20 +39,25 @@ class Monitor(L.Callback):
         """Name -> figure.  The method is in evaluation mode, without gradients; only the first rank computes."""
         raise NotImplementedError
 
+    def look(self, trainer: L.Trainer, learner: "Learner") -> None:
+        """Logs and prints the figures."""
+        figures = {f"val/{name}": float(value) for name, value in self.figures(learner.method).items()}
+        for logger in trainer.loggers:
+            logger.log_metrics(figures, trainer.global_step)
+        shown = (f"{name[4:]} {value:.4g}" for name, value in figures.items())
+        learner.print("  ".join([f"epoch {trainer.current_epoch + 1}", *shown]))
+
     def on_train_epoch_end(self, trainer: L.Trainer, pl_module: "Learner") -> None:  # type: ignore[override]
-        """Evaluates and logs."""
+        """Looks, on the first rank."""
         epoch = trainer.current_epoch + 1
         last = epoch == trainer.max_epochs or trainer.global_step == pl_module.total_steps
         if epoch % self.every and not last:
             return
         if trainer.is_global_zero:
-            method = pl_module.method.eval()
+            pl_module.method.eval()
             with torch.no_grad():
-                figures = {f"val/{name}": float(value) for name, value in self.figures(method).items()}
-            method.train()
-            for logger in trainer.loggers:
-                logger.log_metrics(figures, trainer.global_step)
-            pl_module.print("  ".join([f"epoch {epoch}", *(f"{n[4:]} {v:.4g}" for n, v in figures.items())]))
+                self.look(trainer, pl_module)
+            pl_module.method.train()
         trainer.strategy.barrier()
 
 
@@ -89,6 +98,31 @@ class KNNMonitor(Monitor):
         """top1."""
         found = knn(method.encoder, self.train, self.test, [self.k], self.temperature, self.settings)
         return {f"{self.name}/top1": found["k"][str(self.k)]["top1"]}
+
+
+class PictureMonitor(Monitor):
+    """Writes what the method makes of some pictures to pictures/epoch_NNNN.png in the run directory.
+
+    For methods with ``pictures``: reconstructions, solved puzzles, what they take for upright.  The pictures are spread
+    evenly over the validation set, or over the training set where there is none.
+
+    Args:
+        count: number of pictures.
+        every: epochs between sheets.
+    """
+
+    def __init__(self, count: int = 8, every: int = 1) -> None:
+        super().__init__(every)
+        self.count = count
+
+    def look(self, trainer: L.Trainer, learner: "Learner") -> None:
+        """Draws a sheet."""
+        data = trainer.datamodule.val or trainer.datamodule.train  # type: ignore[attr-defined]
+        places = torch.linspace(0, len(data) - 1, min(self.count, len(data))).round().long().tolist()
+        batch = ToFloat()(Collate()([data[place] for place in places]))
+        image, key = batch["image"].to(learner.device), batch["key"].to(learner.device)
+        file = Path(trainer.default_root_dir, "pictures", f"epoch_{trainer.current_epoch + 1:04d}.png")
+        draw_pictures(learner.method.pictures(image, key), file)
 
 
 def _image_text(method: Method) -> CLIP:

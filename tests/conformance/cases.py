@@ -27,14 +27,18 @@ from mmcontrast.methods import (
     CPC,
     DINO,
     MAE,
+    Colorization,
     CycleWalk,
     DenseObjectNet,
     DINOv2,
+    Inpainting,
     Method,
     MoCo,
     MoCoV3,
+    Rotation,
     SimCLR,
     SoundCPC,
+    SplitBrain,
     VideoColor,
 )
 
@@ -95,6 +99,10 @@ def _tiny() -> TinyConv:
     return TinyConv(dim=8, image_size=16)
 
 
+def _grey() -> TinyConv:
+    return TinyConv(dim=8, in_channels=1, image_size=16)
+
+
 def _vit() -> ViT:
     return ViT(image_size=16, patch_size=4, dim=16, depth=1, heads=2, positions="sincos")
 
@@ -152,6 +160,15 @@ CASES: dict[str, Case] = {
         overfit_to=0.7,
     ),
     "MAE": Case(lambda: MAE(_vit(), decoder_dim=16, decoder_depth=1, decoder_heads=2), _images),
+    "Rotation": Case(lambda: Rotation(_tiny()), _images),
+    "Inpainting": Case(lambda: Inpainting(_tiny(), overlap=1, width=16, discriminator_width=8), _images),
+    "Inpainting, centre": Case(lambda: Inpainting(_tiny(), hole="center", overlap=1, adversarial=0, width=16), _images),
+    "Colorization": Case(lambda: Colorization(_grey(), width=32), _images),
+    "Colorization, regression": Case(lambda: Colorization(_tiny(), predict="ab", width=32), _images),
+    "SplitBrain": Case(
+        lambda: SplitBrain(_grey(), TinyConv(dim=8, in_channels=2, image_size=16), width=16, lightness_bins=20),
+        _images,
+    ),
     "CPC": Case(
         lambda: CPC(PatchGrid(_tiny(), patch=4, step=2, image_size=16), context_layers=1), _images, overfit_to=0.75
     ),
@@ -160,6 +177,5 @@ CASES: dict[str, Case] = {
         _sounds,
         nn.Identity,
         overfit_to=0.75,
-        splits=False,  # its batch norm counts per rank
     ),
 }

@@ -1,0 +1,72 @@
+"""Rotation: which way up is this picture?  To tell, a network must know what things look like.
+
+Gidaris, Singh, Komodakis, ICLR 2018.  https://arxiv.org/abs/1803.07728
+"""
+
+from typing import Any
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor, nn
+
+from mmcontrast.encoders.base import Encoder
+from mmcontrast.errors import InputError
+from mmcontrast.methods.base import Method
+from mmcontrast.ops.patches import framed
+from mmcontrast.ops.random import uniform
+
+TURNS = 4  # quarter turns
+
+
+class Rotation(Method):
+    """Tells the four quarter turns of a picture apart.
+
+    Batch: ``image`` (B, 3, S, S) float in [0, 1], upright photographs.
+
+    All four turns of a picture are in the batch, which works much better than one drawn at random (section 2.2).
+    Quarter turns move pixels without interpolation, so that no trace of the turning is left to learn from.
+
+    Args:
+        encoder: its pooled face is classified.
+    """
+
+    def __init__(self, encoder: Encoder) -> None:
+        super().__init__()
+        self.encoder, self.head = encoder, nn.Linear(encoder.dim, TURNS)
+
+    def forward(self, batch: dict[str, Any]) -> dict[str, Tensor]:
+        """One batch -> loss (eq. 3) and accuracy; chance is 0.25."""
+        image = batch["image"]
+        turned = torch.cat([turn(image, k) for k in range(TURNS)])  # (4B, 3, S, S)
+        k = torch.arange(TURNS, device=image.device).repeat_interleave(len(image))
+        logits = self.head(self.encoder(turned))
+        return {"loss": F.cross_entropy(logits, k), "accuracy": (logits.argmax(1) == k).float().mean()}
+
+    @torch.no_grad()
+    def turns(self, image: Tensor) -> Tensor:
+        """(B, 3, S, S) in [0, 1] -> (B, 4), how likely it has been turned by 0, 90, 180 or 270 degrees to the left."""
+        return self.head(self.encoder(image)).softmax(1)
+
+    @torch.no_grad()
+    def pictures(self, image: Tensor, key: Tensor) -> dict[str, Tensor]:
+        """Pictures turned at random, and turned back as predicted, in a green frame where that is right."""
+        k = (TURNS * uniform(key, 1, _TURN)[:, 0]).long()  # (B,)
+        every = torch.stack([turn(image, k) for k in range(TURNS)])  # (4, B, 3, S, S)
+        rows = torch.arange(len(image), device=image.device)
+        turned = every[k, rows]
+        guess = self.turns(turned).argmax(1)
+        return {"turned": turned, "turned back": framed(every[(k - guess) % TURNS, rows], guess == k)}
+
+
+_TURN = 2010  # stream of random numbers
+
+
+def turn(image: Tensor, quarters: int) -> Tensor:
+    """(B, 3, S, S), turned to the left by so many quarters.
+
+    Raises:
+        InputError: the pictures are not square.
+    """
+    if image.shape[2] != image.shape[3]:
+        raise InputError(f"pictures to turn must be square; these have {image.shape[2]} x {image.shape[3]} pixels")
+    return image.rot90(quarters, (2, 3))
