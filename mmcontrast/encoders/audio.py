@@ -6,6 +6,7 @@ from math import prod
 from torch import Tensor, nn
 
 from mmcontrast.encoders.base import Tower
+from mmcontrast.encoders.heads import GlobalBatchNorm
 from mmcontrast.errors import InputError
 
 
@@ -15,7 +16,7 @@ class WaveEncoder(Tower):
     Args:
         channels: of the convolutions, width of z.
         dim: of the recurrent network, width D of c.
-        kernels, strides: of the convolutions; batch norm and ReLU follow each.
+        kernels, strides: of the convolutions; batch norm over all ranks and ReLU follow each.
     """
 
     def __init__(
@@ -31,7 +32,7 @@ class WaveEncoder(Tower):
         layers: list[nn.Module] = []
         for i, (kernel, stride) in enumerate(zip(kernels, strides, strict=True)):
             convolution = nn.Conv1d(channels if i else 1, channels, kernel, stride, kernel // 2, bias=False)
-            layers += [convolution, nn.BatchNorm1d(channels), nn.ReLU(inplace=True)]
+            layers += [convolution, GlobalBatchNorm(channels), nn.ReLU(inplace=True)]
         self.net = nn.Sequential(*layers)
         self.recurrent = nn.GRU(channels, dim, batch_first=True)
         self.dim, self.channels, self.stride = dim, channels, prod(strides)

@@ -18,23 +18,24 @@ class GlobalBatchNorm(nn.BatchNorm1d):
     """Batch norm with the statistics of all ranks' batches (SimCLR, 2002.05709, section 2.2), on any device."""
 
     def forward(self, x: Tensor) -> Tensor:
-        """(B, D) -> (B, D).
+        """(B, D) or (B, D, T) -> the same.
 
         Raises:
             InputError: one sample in all, in training.
         """
         size = world()[1]
-        if self.training and len(x) * size < 2:
+        count = size * x.numel() // self.num_features
+        if self.training and count < 2:
             raise InputError("batch norm needs at least 2 samples in training and got 1; raise data.batch_size")
         if not self.training or size == 1:
             return super().forward(x)
-        wide = x.to(torch.promote_types(x.dtype, torch.float32))
-        mean = all_reduce_sum(wide.sum(0)) / (size * len(x))
+        wide = x.to(torch.promote_types(x.dtype, torch.float32)).movedim(1, -1)  # (B, [T,] D)
+        mean = all_reduce_sum(wide.flatten(0, -2).sum(0)) / count
         centred = wide - mean
-        variance = all_reduce_sum(centred.square().sum(0)) / (size * len(x))
-        self._remember(mean.detach(), variance.detach(), size * len(x))
+        variance = all_reduce_sum(centred.square().flatten(0, -2).sum(0)) / count
+        self._remember(mean.detach(), variance.detach(), count)
         y = centred * (variance + self.eps).rsqrt()
-        return (y if self.weight is None else y * self.weight + self.bias).to(x.dtype)
+        return (y if self.weight is None else y * self.weight + self.bias).to(x.dtype).movedim(-1, 1)
 
     def _remember(self, mean: Tensor, variance: Tensor, count: int) -> None:
         if self.running_mean is None or self.running_var is None or self.momentum is None:

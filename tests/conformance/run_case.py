@@ -1,7 +1,8 @@
-"""Trains a case in a process of its own: python -m tests.conformance.run_case NAME FOLDER WORKERS ACCUMULATE RESUME?"""
+"""Trains a case in a process of its own."""
 
-import sys
 from pathlib import Path
+
+import torch
 
 from mmcontrast.train.data import Data
 from mmcontrast.train.fit import fit
@@ -10,6 +11,7 @@ from tests.conformance.cases import CASES
 
 def run(name: str, folder: Path, workers: int, accumulate: int, resume: bool, epochs: int = 4) -> None:
     """36 samples in batches of 3; a checkpoint after every step."""
+    torch.set_num_threads(1)
     case = CASES[name]
     data = Data(case.data(), augment=case.augment(), batch_size=3, workers=workers, seed=3)
     quiet = {"logger": False, "enable_progress_bar": False, "accelerator": "cpu"}
@@ -26,7 +28,3 @@ def run(name: str, folder: Path, workers: int, accumulate: int, resume: bool, ep
         accumulate_grad_batches=accumulate,
         **quiet,
     )
-
-
-if __name__ == "__main__":
-    run(sys.argv[1], Path(sys.argv[2]), int(sys.argv[3]), int(sys.argv[4]), "RESUME" in sys.argv)

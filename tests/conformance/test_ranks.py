@@ -1,5 +1,6 @@
-"""Two processes with half the batch each train as one with the whole does: value, gradients, weights after 20 steps."""
+"""Two and three processes, each with its share of a batch, train as one with the whole: loss, gradients, 20 steps."""
 
+from functools import cache
 from pathlib import Path
 from typing import Any
 
@@ -11,7 +12,7 @@ from torch import Tensor
 from mmcontrast.ops.distributed import world
 from tests.conformance.cases import CASES, Case
 
-RANKS, STEPS = 2, 20
+STEPS, BATCH = 20, 12
 SPLITTING = [name for name, case in CASES.items() if case.splits]
 
 
@@ -37,7 +38,7 @@ def train(case: Case) -> dict[str, Tensor]:
     """20 steps of SGD in float64, gradients averaged over ranks as DistributedDataParallel does."""
     rank, size = world()
     method = case.build().double()
-    batch = part_of({name: wide(value) for name, value in case.batch(method).items()}, rank, size)
+    batch = part_of({name: wide(value) for name, value in case.batch(method, BATCH).items()}, rank, size)
     trainable = {name: p for name, p in method.named_parameters() if p.requires_grad}
     optimizer = torch.optim.SGD(trainable.values(), lr=case.lr, momentum=0.9)
     out: dict[str, Tensor] = {}
@@ -59,24 +60,32 @@ def train(case: Case) -> dict[str, Tensor]:
     return out | {f"trained {name}": value for name, value in method.state_dict().items()}
 
 
-def work(rank: int, folder: str) -> None:
+def work(rank: int, size: int, folder: str) -> None:
     torch.set_num_threads(1)
-    dist.init_process_group("gloo", init_method=f"file://{folder}/meet", rank=rank, world_size=RANKS)
+    dist.init_process_group("gloo", init_method=f"file://{folder}/meet", rank=rank, world_size=size)
     torch.save({name: train(CASES[name]) for name in SPLITTING}, f"{folder}/{rank}.pt")
     dist.destroy_process_group()
 
 
-@pytest.fixture(scope="module")
-def ranks(tmp_path_factory: pytest.TempPathFactory) -> list[dict[str, dict[str, Tensor]]]:
+@pytest.fixture(scope="module", params=[2, pytest.param(3, marks=pytest.mark.slow)], ids="{} ranks".format)
+def ranks(
+    request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory
+) -> list[dict[str, dict[str, Tensor]]]:
+    size: int = request.param
     folder: Path = tmp_path_factory.mktemp("ranks")
-    torch.multiprocessing.spawn(work, (str(folder),), nprocs=RANKS)
-    return [torch.load(folder / f"{rank}.pt", weights_only=True) for rank in range(RANKS)]
+    torch.multiprocessing.spawn(work, (size, str(folder)), nprocs=size)
+    return [torch.load(folder / f"{rank}.pt", weights_only=True) for rank in range(size)]
+
+
+@cache
+def alone(name: str) -> dict[str, Tensor]:
+    return train(CASES[name])
 
 
 @pytest.mark.ranks
 @pytest.mark.parametrize("name", SPLITTING)
-def test_two_ranks_equal_one(name: str, ranks: list[dict[str, dict[str, Tensor]]]):
-    expected = train(CASES[name])
+def test_ranks_together_equal_one(name: str, ranks: list[dict[str, dict[str, Tensor]]]):
+    expected = alone(name)
     for found in ranks:
         assert found[name].keys() == expected.keys()
         for key, value in expected.items():
