@@ -34,9 +34,11 @@ def load(name: str | Path, **overrides: Any) -> Method | Encoder:
               or "open_clip:hf-hub:USER/REPO" with the same
             - "hf:FOLDER" or "hf:USER/REPO": a CLIP or SigLIP checkpoint of transformers
             - "timm:NAME" with timm's weights, or "timm:NAME@FILE" with your own
-        **overrides: constructor arguments of the method (of the encoder, for timm) to set differently.
+            - what a model has to beat: "random:NAME", the encoder of NAME with random weights, always the same ones;
+              "pixels", the pictures themselves; "lab", their 8 x 8 patches in Lab, "lab:4" 4 x 4 patches
+        **overrides: constructor arguments of the method (of the encoder, where there is no method) to set differently.
     Returns:
-        A method; for timm an encoder.
+        A method; for timm and what follows it an encoder.
     Raises:
         InputError: no such model, or its weights do not fit.
     """
@@ -55,6 +57,10 @@ def load(name: str | Path, **overrides: Any) -> Method | Encoder:
 
         arch, _, weights = rest.partition("@")
         model = TimmEncoder(arch, **{"pretrained": not weights, "weights": weights or None, **overrides})
+    elif scheme == "random":
+        model = _untrained(rest)
+    elif scheme in ("pixels", "lab"):
+        model = _unlearned(str(name), overrides)
     elif Path(name).is_dir():
         model = _from_folder(Path(name), overrides)
     elif str(name) in bundled():
@@ -68,18 +74,7 @@ def load(name: str | Path, **overrides: Any) -> Method | Encoder:
 
 
 def load_encoder(name: str | Path) -> Encoder:
-    """The image encoder of a model; see ``load`` for names.
-
-    Two more names give what it has to beat: "random:NAME", the same architecture with random weights, always the same
-    ones, and "pixels", the pictures themselves.
-    """
-    scheme, _, rest = str(name).partition(":")
-    if scheme == "random":
-        return _untrained(rest)
-    if str(name) == "pixels":
-        from mmcontrast.encoders.pixels import RawPixels
-
-        return RawPixels().eval()
+    """The image encoder of a model; see ``load`` for names."""
     model = load(name)
     return model.encoder if isinstance(model, Method) else model
 
@@ -121,6 +116,16 @@ def _untrained(name: str) -> Encoder:
         if not folder.is_dir():
             raise InputError(f"random:{name}: wanted a directory, a bundled model, timm:ARCH or open_clip:ARCH")
         return _built(folder, {}).encoder.eval()
+
+
+def _unlearned(name: str, overrides: dict[str, Any]) -> Encoder:
+    from mmcontrast.encoders.pixels import LabPatches, RawPixels
+
+    scheme, _, stride = name.partition(":")
+    if stride and not (stride.isdecimal() and int(stride)):
+        raise InputError(f"{name}: wanted {scheme}, or {scheme}: and the side of a patch in pixels, such as {scheme}:4")
+    sized = {"stride": int(stride)} if stride else {}
+    return (LabPatches if scheme == "lab" else RawPixels)(**{**sized, **overrides})
 
 
 def _from_folder(folder: Path, overrides: dict[str, Any]) -> Method:

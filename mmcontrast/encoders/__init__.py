@@ -11,9 +11,11 @@ if TYPE_CHECKING:
     from mmcontrast.encoders.audio import WaveEncoder as WaveEncoder
     from mmcontrast.encoders.hf import HFImage as HFImage
     from mmcontrast.encoders.hf import HFText as HFText
+    from mmcontrast.encoders.nin import NIN as NIN
     from mmcontrast.encoders.openclip import OpenClipImage as OpenClipImage
     from mmcontrast.encoders.openclip import OpenClipText as OpenClipText
     from mmcontrast.encoders.patch_grid import PatchGrid as PatchGrid
+    from mmcontrast.encoders.pixels import LabPatches as LabPatches
     from mmcontrast.encoders.pixels import RawPixels as RawPixels
     from mmcontrast.encoders.timm import TimmEncoder as TimmEncoder
     from mmcontrast.encoders.tiny import TinyConv as TinyConv
@@ -24,8 +26,10 @@ if TYPE_CHECKING:
 _LAZY = {
     "HFImage": "hf",
     "HFText": "hf",
+    "NIN": "nin",
     "OpenClipImage": "openclip",
     "OpenClipText": "openclip",
+    "LabPatches": "pixels",
     "RawPixels": "pixels",
     "PatchGrid": "patch_grid",
     "TimmEncoder": "timm",

@@ -75,9 +75,9 @@ def _add_common(parser: argparse.ArgumentParser, data: str) -> None:
 
 
 def _matchers(args: argparse.Namespace) -> "dict[str, DescriptorMatcher]":
+    from mmcontrast.encoders.pixels import LabPatches
     from mmcontrast.evals.dense_baselines import DenseSift, Noise
     from mmcontrast.predict.correspond import DescriptorMatcher
-    from mmcontrast.predict.frame_features import LabPatches
 
     baselines: dict[str, Callable[[], Any]] = {"sift": DenseSift, "lab": LabPatches, "random": Noise}
     models = {name: baselines[name]() if name in baselines else name for name in args.model}

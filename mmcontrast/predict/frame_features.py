@@ -1,4 +1,4 @@
-"""Frames of a film to grids of features, by a network or from raw colours."""
+"""Frames of a film to grids of features."""
 
 import numpy as np
 import torch
@@ -6,24 +6,6 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from mmcontrast.encoders.base import Encoder
-from mmcontrast.ops.color import rgb_to_lab
-
-
-class LabPatches(Encoder):
-    """No learning: the Lab values of a patch of pixels, the floor that any learned feature has to beat.
-
-    Args:
-        patch: side of a patch in pixels, also the stride of the grid.
-    """
-
-    def __init__(self, patch: int = 8) -> None:
-        super().__init__()
-        self.stride, self.dim, self.image_size = patch, 3 * patch * patch, 224
-
-    def grid(self, image: Tensor) -> Tensor:
-        """(B, 3, H, W) in [0, 1] -> (B, 3 patch^2, H / patch, W / patch): Lab, L centred, vectors of length 6."""
-        lab = rgb_to_lab(image) - image.new_tensor([50.0, 0, 0]).view(3, 1, 1)
-        return 6 * F.normalize(F.pixel_unshuffle(lab, self.stride), dim=1)  # products of 36 suit temperatures near 1
 
 
 class FrameFeatures(nn.Module):

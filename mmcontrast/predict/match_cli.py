@@ -52,9 +52,8 @@ def run_match(args: argparse.Namespace) -> int:
     points, out = parse_at(args.at), Path(args.out)
     from mmcontrast.data.decode import decode
     from mmcontrast.predict.correspond import DescriptorMatcher
-    from mmcontrast.predict.frame_features import LabPatches
 
-    match = DescriptorMatcher(LabPatches() if args.model == "lab" else args.model, args.device, args.resolution)
+    match = DescriptorMatcher(args.model, args.device, args.resolution)
     reference = decode(args.reference)
     match.set_reference(reference)
     match.check(points)

@@ -16,7 +16,7 @@ from mmcontrast.methods.base import Method
 from mmcontrast.ops.affinity import propagate
 from mmcontrast.predict import label_maps
 from mmcontrast.predict.device import choose_device
-from mmcontrast.predict.frame_features import FrameFeatures, LabPatches
+from mmcontrast.predict.frame_features import FrameFeatures
 from mmcontrast.predict.presets import preset_named
 
 Film = str | Path | np.ndarray | Video
@@ -200,8 +200,6 @@ def default_model() -> str:
 
 
 def _encoder(model: Encoder | Method | str | Path | None) -> Encoder:
-    if model == "lab":
-        return LabPatches()
     if isinstance(model, str | Path):
         from mmcontrast.loading import load_encoder
 

@@ -6,13 +6,12 @@ from PIL import Image
 from mmcontrast.data.matches import FindMatches
 from mmcontrast.data.sampler import Key
 from mmcontrast.data.toy_scene import ToyScene, camera_around
-from mmcontrast.encoders import TinyConv
+from mmcontrast.encoders import LabPatches, TinyConv
 from mmcontrast.encoders.base import Encoder
 from mmcontrast.errors import InputError
 from mmcontrast.evals.dense import truth
 from mmcontrast.methods import DenseObjectNet
 from mmcontrast.predict.correspond import DescriptorMatcher
-from mmcontrast.predict.frame_features import LabPatches
 
 
 class Colors(Encoder):
