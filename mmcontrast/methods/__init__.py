@@ -12,8 +12,10 @@ from mmcontrast.methods.cycle_walk import CycleWalk as CycleWalk
 from mmcontrast.methods.dense_object_net import DenseObjectNet as DenseObjectNet
 from mmcontrast.methods.dino import DINO as DINO
 from mmcontrast.methods.inpainting import Inpainting as Inpainting
+from mmcontrast.methods.jigsaw import Jigsaw as Jigsaw
 from mmcontrast.methods.moco import MoCo as MoCo
 from mmcontrast.methods.moco_v3 import MoCoV3 as MoCoV3
+from mmcontrast.methods.relative_patch import RelativePatch as RelativePatch
 from mmcontrast.methods.rotation import Rotation as Rotation
 from mmcontrast.methods.simclr import SimCLR as SimCLR
 from mmcontrast.methods.split_brain import SplitBrain as SplitBrain
@@ -33,9 +35,11 @@ __all__ = [
     "CycleWalk",
     "DenseObjectNet",
     "Inpainting",
+    "Jigsaw",
     "Method",
     "MoCo",
     "MoCoV3",
+    "RelativePatch",
     "Rotation",
     "SimCLR",
     "SoundCPC",

@@ -45,6 +45,16 @@ def cut(image: Tensor, top: Tensor, left: Tensor, side: int) -> Tensor:
     return image.permute(0, 2, 3, 1)[batch, rows[..., :, None], columns[..., None, :]].permute(0, 1, 4, 2, 3)
 
 
+def paste(patches: Tensor, top: Tensor, left: Tensor, side: int) -> Tensor:
+    """(B, N, C, P, P) patches at the first rows and columns (B, N), no two overlapping -> (B, C, side, side) on grey"""
+    along = torch.arange(patches.shape[-1], device=patches.device)
+    rows, columns = top[..., None] + along, left[..., None] + along  # (B, N, P) each
+    batch = torch.arange(len(patches), device=patches.device)[:, None, None, None]
+    sheet = patches.new_full((len(patches), side, side, patches.shape[2]), 0.5)
+    sheet[batch, rows[..., :, None], columns[..., None, :]] = patches.permute(0, 1, 3, 4, 2)
+    return sheet.permute(0, 3, 1, 2)
+
+
 def standardise(patches: Tensor) -> Tensor:
     """(..., C, P, P) -> the same, each channel of each patch of mean 0 and deviation 1 (0 where it is flat)."""
     deviation, mean = torch.std_mean(patches, (-2, -1), correction=0, keepdim=True)

@@ -32,9 +32,11 @@ from mmcontrast.methods import (
     DenseObjectNet,
     DINOv2,
     Inpainting,
+    Jigsaw,
     Method,
     MoCo,
     MoCoV3,
+    RelativePatch,
     Rotation,
     SimCLR,
     SoundCPC,
@@ -161,6 +163,11 @@ CASES: dict[str, Case] = {
     ),
     "MAE": Case(lambda: MAE(_vit(), decoder_dim=16, decoder_depth=1, decoder_heads=2), _images),
     "Rotation": Case(lambda: Rotation(_tiny()), _images),
+    "RelativePatch": Case(lambda: RelativePatch(_tiny(), patch=4, gap=1, jitter=1), _images),
+    "RelativePatch, colours projected": Case(
+        lambda: RelativePatch(_vit(), patch=4, gap=1, jitter=1, color="project"), _images
+    ),
+    "Jigsaw": Case(lambda: Jigsaw(_tiny(), permutations=24, channel_shift=1, hidden=16), _images),
     "Inpainting": Case(lambda: Inpainting(_tiny(), overlap=1, width=16, discriminator_width=8), _images),
     "Inpainting, centre": Case(lambda: Inpainting(_tiny(), hole="center", overlap=1, adversarial=0, width=16), _images),
     "Colorization": Case(lambda: Colorization(_grey(), width=32), _images),

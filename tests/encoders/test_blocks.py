@@ -2,7 +2,7 @@ import pytest
 import torch
 from torch.testing import assert_close
 
-from mmcontrast.encoders import TimmEncoder, TinyConv
+from mmcontrast.encoders import NIN, TimmEncoder, TinyConv
 from mmcontrast.errors import InputError
 
 
@@ -34,6 +34,18 @@ def test_blocks_of_the_tiny_encoder(image):
     first, last = encoder.blocks(image)
     assert first.shape == (2, 8, 35, 50)
     assert_close(last, encoder.grid(image))
+
+
+@torch.inference_mode()
+def test_blocks_of_network_in_network(image):
+    encoder = NIN(width=12, depth=3).eval()
+    blocks = encoder.blocks(image)
+    assert [tuple(block.shape[1:]) for block in blocks] == [(6, 35, 50), (12, 18, 25), (12, 18, 25)]
+    assert_close(blocks[-1], encoder.grid(image))
+    assert_close(encoder(image), blocks[-1].mean((2, 3)))
+    assert NIN(width=12, in_channels=1)(image[:, :1]).shape == (2, 12)
+    with pytest.raises(InputError, match="depth 1 and width 12"):
+        NIN(width=12, depth=1)
 
 
 @torch.inference_mode()
