@@ -24,17 +24,21 @@ if TYPE_CHECKING:
     from mmcontrast.loading import load as load
     from mmcontrast.loading import load_encoder as load_encoder
     from mmcontrast.methods.clip import CLIP as CLIP
+    from mmcontrast.methods.colorization import Colorization as Colorization
     from mmcontrast.methods.cpc import CPC as CPC
     from mmcontrast.methods.cpc import SoundCPC as SoundCPC
     from mmcontrast.methods.cycle_walk import CycleWalk as CycleWalk
     from mmcontrast.methods.dense_object_net import DenseObjectNet as DenseObjectNet
     from mmcontrast.methods.dino import DINO as DINO
     from mmcontrast.methods.dinov2 import DINOv2 as DINOv2
+    from mmcontrast.methods.inpainting import Inpainting as Inpainting
     from mmcontrast.methods.mae import MAE as MAE
     from mmcontrast.methods.moco import MoCo as MoCo
     from mmcontrast.methods.moco_v3 import MoCoV3 as MoCoV3
     from mmcontrast.methods.simclr import SimCLR as SimCLR
+    from mmcontrast.methods.split_brain import SplitBrain as SplitBrain
     from mmcontrast.methods.video_color import VideoColor as VideoColor
+    from mmcontrast.predict.colorize import Colorizer as Colorizer
     from mmcontrast.predict.correspond import DescriptorMatcher as DescriptorMatcher
     from mmcontrast.predict.features import FeatureExtractor as FeatureExtractor
     from mmcontrast.predict.propagate import LabelPropagator as LabelPropagator
@@ -61,6 +65,9 @@ _PUBLIC = {
     "MAE": "methods.mae",
     "CPC": "methods.cpc",
     "SoundCPC": "methods.cpc",
+    "Inpainting": "methods.inpainting",
+    "Colorization": "methods.colorization",
+    "SplitBrain": "methods.split_brain",
     "TimmEncoder": "encoders.timm",
     "HFText": "encoders.hf",
     "HFImage": "encoders.hf",
@@ -81,6 +88,7 @@ _PUBLIC = {
     "LabelPropagator": "predict.propagate",
     "DescriptorMatcher": "predict.correspond",
     "FeatureExtractor": "predict.features",
+    "Colorizer": "predict.colorize",
 }
 __all__ = list(_PUBLIC)
 

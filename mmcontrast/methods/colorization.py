@@ -82,9 +82,16 @@ class Colorization(Method):
         return {"loss": loss, "error": error}
 
     @torch.no_grad()
-    def colors(self, image: Tensor) -> Tensor:
-        """(B, 3, H, W) in [0, 1], of which only L is looked at -> (B, 2, h, w) ab, of ``stride`` pixels a cell."""
-        return self._colors(self._decode(rgb_to_lab(image)))
+    def colors(self, image: Tensor, temperature: float | None = None) -> Tensor:
+        """Colours of pictures by their lightness.
+
+        Args:
+            image: (B, 3, H, W) in [0, 1]; its own colours are not looked at.
+            temperature: of the annealed mean; None: the method's.
+        Returns:
+            (B, 2, h, w) ab, of ``stride`` pixels a cell.
+        """
+        return self._colors(self._decode(rgb_to_lab(image)), temperature)
 
     @torch.no_grad()
     def pictures(self, image: Tensor, key: Tensor) -> dict[str, Tensor]:
@@ -97,9 +104,11 @@ class Colorization(Method):
     def _decode(self, lab: Tensor) -> Tensor:
         return self.decoder(self.encoder.lab_grid(lab))
 
-    def _colors(self, out: Tensor) -> Tensor:
+    def _colors(self, out: Tensor, temperature: float | None = None) -> Tensor:
         """(B, Q or 2, h, w) of the decoder -> (B, 2, h, w) ab."""
-        return self.bins.annealed_mean(out, self.temperature) if self.predict == "bins" else 110 * out.float()
+        if self.predict == "ab":
+            return 110 * out.float()
+        return self.bins.annealed_mean(out, self.temperature if temperature is None else temperature)
 
     def _weight(self, index: Tensor, share: Tensor) -> Tensor:
         """(Q,) by which each bin counts (eq. 4); in training the batch's colours join the prior first."""

@@ -66,7 +66,8 @@ class SplitBrain(Method):
     def forward(self, batch: dict[str, Any]) -> dict[str, Tensor]:
         """Also gives the loss of each half."""
         lab = rgb_to_lab(batch["image"])
-        ab, lightness = self._decode(lab)  # (B, Q or 2, h, w), (B, levels or 1, h, w)
+        ab = self.to_color(self.halves.first.lab_grid(lab))  # (B, Q or 2, h, w)
+        lightness = self.to_lightness(self.halves.second.lab_grid(lab))  # (B, levels or 1, h, w)
         target = F.adaptive_avg_pool2d(lab, (ab.shape[2], ab.shape[3]))  # (B, 3, h, w)
         if self.predict == "bins":
             index, share = self.bins.encode(target[:, 1:])  # one bin, share 1
@@ -80,22 +81,33 @@ class SplitBrain(Method):
         return {"loss": loss, "to_color": to_color.detach(), "to_lightness": to_lightness.detach()}
 
     @torch.no_grad()
+    def colors(self, image: Tensor, temperature: float | None = None) -> Tensor:
+        """Colours of pictures by their lightness, as the first half tells them.
+
+        Args:
+            image: (B, 3, H, W) in [0, 1]; its own colours are not looked at.
+            temperature: of the annealed mean; None: 0.38, Colorization's.
+        Returns:
+            (B, 2, h, w) ab, of ``stride`` pixels a cell.
+        """
+        ab = self.to_color(self.halves.first.grid(image))
+        if self.predict == "values":
+            return 110 * ab.float()
+        return self.bins.annealed_mean(ab, 0.38 if temperature is None else temperature)
+
+    @torch.no_grad()
     def pictures(self, image: Tensor, key: Tensor) -> dict[str, Tensor]:
         """Photographs, with colours made of their lightness, and with lightness made of their colours."""
         lab = rgb_to_lab(image)
-        ab, lightness = self._decode(lab)
+        ab, lightness = self.colors(image), self.to_lightness(self.halves.second.lab_grid(lab)).float()
         if self.predict == "bins":
-            ab = self.bins.annealed_mean(ab)
             middles = (torch.arange(self.levels, device=ab.device) + 0.5) * (100 / self.levels)
-            lightness = (lightness.float().softmax(1) * middles[:, None, None]).sum(1, keepdim=True)
+            lightness = (lightness.softmax(1) * middles[:, None, None]).sum(1, keepdim=True)
         else:
-            ab, lightness = 110 * ab.float(), 50 * (lightness.float() + 1)
+            lightness = 50 * (lightness + 1)
         ab, lightness = (F.interpolate(part, image.shape[-2:], mode="bilinear") for part in (ab, lightness))
         return {
             "photograph": image,
             "ab made of L": lab_to_rgb(torch.cat([lab[:, :1], ab], 1)),
             "L made of ab": lab_to_rgb(torch.cat([lightness, lab[:, 1:]], 1)),
         }
-
-    def _decode(self, lab: Tensor) -> tuple[Tensor, Tensor]:
-        return self.to_color(self.halves.first.lab_grid(lab)), self.to_lightness(self.halves.second.lab_grid(lab))

@@ -4,11 +4,13 @@ import importlib
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
+    from mmcontrast.predict.colorize import Colorizer as Colorizer
     from mmcontrast.predict.features import FeatureExtractor as FeatureExtractor
     from mmcontrast.predict.zero_shot import ZeroShotClassifier as ZeroShotClassifier
 
 # Public name -> module that defines it, imported at first use: the command line's parsers live in this package too.
 _PUBLIC = {
+    "Colorizer": "mmcontrast.predict.colorize",
     "FeatureExtractor": "mmcontrast.predict.features",
     "ZeroShotClassifier": "mmcontrast.predict.zero_shot",
 }

@@ -1,11 +1,12 @@
 """``mmcontrast predict``: one subcommand per predictor, each in its own module."""
 
+from mmcontrast.predict.colorize_cli import add_colorize
 from mmcontrast.predict.features_cli import add_features
 from mmcontrast.predict.match_cli import add_match
 from mmcontrast.predict.track_cli import add_track
 from mmcontrast.predict.zero_shot_cli import add_zero_shot
 
-COMMANDS = (add_zero_shot, add_track, add_match, add_features)
+COMMANDS = (add_zero_shot, add_track, add_match, add_features, add_colorize)
 
 
 def add_parsers(subparsers) -> None:
