@@ -5,10 +5,13 @@ PIP_ARGS ?=
 BIN := .venv/bin
 OFFLINE := HF_HUB_OFFLINE=1 PYTHONWARNINGS=ignore
 
-.PHONY: quickstart install install-test test test-slow check bench clean
+.PHONY: quickstart app install install-test test test-slow check bench clean
 
 quickstart: install
 	$(OFFLINE) $(BIN)/mmcontrast quickstart
+
+app: install
+	$(BIN)/mmcontrast app
 
 install: .venv/installed
 install-test: .venv/installed-test

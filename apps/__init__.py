@@ -1,1 +1,1 @@
-"""Gradio apps; they import ``mmcontrast.loading`` and ``mmcontrast.predict`` only."""
+"""Apps in the browser, on ``mmcontrast.predict`` and ``mmcontrast.loading``; reachable as ``mmcontrast.apps`` too."""

@@ -71,7 +71,7 @@ def build_parser() -> argparse.ArgumentParser:
     commands = parser.add_subparsers(title="commands", metavar="COMMAND", required=True)
     _fit_parser(commands, "fit", "train a method from a config")
     _fit_parser(commands, "validate", "validation figures of a run as JSON")
-    for module in ("evals.cli", "predict.cli", "quickstart"):
+    for module in ("evals.cli", "predict.cli", "apps.cli", "quickstart"):
         importlib.import_module(f"mmcontrast.{module}").add_parsers(commands)
     _export_parser(commands)
     listing = commands.add_parser("list", help="bundled models, methods, encoders, data sets and configs")

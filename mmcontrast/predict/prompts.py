@@ -7,6 +7,7 @@ from pathlib import Path
 import torch
 from torch import Tensor
 
+from mmcontrast.data.templates import TEMPLATES as TEMPLATES
 from mmcontrast.data.templates import templates as read_templates
 from mmcontrast.encoders.base import Tokenizer
 from mmcontrast.errors import InputError

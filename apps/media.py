@@ -1,0 +1,19 @@
+"""Example media that installed packages carry."""
+
+import importlib.util
+from pathlib import Path
+
+
+def _find(package: str, *paths: str) -> list[str]:
+    spec = importlib.util.find_spec(package)
+    folders = [Path(folder) for folder in (spec and spec.submodule_search_locations) or ()]
+    return [str(folder / path) for path in paths for folder in folders if (folder / path).is_file()]
+
+
+PHOTOGRAPHS = [
+    *_find("gradio", "media_assets/images/cheetah1.jpg", "media_assets/images/lion.jpg"),
+    *_find("gradio", "media_assets/images/tower.jpg"),
+    *_find("sklearn", "datasets/images/china.jpg", "datasets/images/flower.jpg"),
+]
+PAIRS = [_find("gradio", "media_assets/images/cheetah1.jpg", "test_data/cheetah2.jpg")]
+FILMS = _find("gradio", "media_assets/videos/b.mp4", "media_assets/videos/a.mp4", "media_assets/videos/world.mp4")

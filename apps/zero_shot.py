@@ -1,0 +1,117 @@
+"""Name what is in pictures, with labels made up on the spot.  Alone: ``python apps/zero_shot.py --port 7861``."""
+
+import csv
+from functools import lru_cache
+from pathlib import Path
+from typing import Any
+
+import gradio as gr
+
+from mmcontrast.apps.media import PHOTOGRAPHS
+from mmcontrast.apps.page import default, model, model_field, one_sentence
+from mmcontrast.apps.uploads import new_file, path_of, picture
+from mmcontrast.errors import InputError
+from mmcontrast.predict.prompts import TEMPLATES
+from mmcontrast.predict.zero_shot import ZeroShotClassifier
+
+TITLE = "Zero-shot"
+LABELS = "big cat\nlion\nhouse cat\ndog\ntower\npagoda\nbridge\nbeach\nflower\ntree"
+SETS = {"one": "photo", "seven (simple)": "simple", "eighty (openai80)": "openai80", "none, the label alone": "none"}
+MOST_PROMPTS, MOST_PICTURES = 20_000, 200
+PROGRESS = gr.Progress()
+
+
+def build(name: str | None = None) -> None:
+    """Puts the app into the page being built."""
+    gr.Markdown("Give a picture, say in words what it might show, one label a line, and see how likely each label is.")
+    with gr.Row():
+        with gr.Column():
+            image = gr.Image(label="Picture", sources=["upload", "webcam", "clipboard"], type="filepath", height=320)
+            gr.Examples(PHOTOGRAPHS, image, label="Or try one of these")
+            labels = gr.Textbox(LABELS, label="Labels, one a line", lines=6, max_lines=12)
+            with gr.Accordion("Prompts and model", open=False):
+                chosen = gr.Dropdown(list(SETS), value="seven (simple)", label="Sentences that a label is put into")
+                prompts = gr.Textbox(_sentences("seven (simple)"), label="You can edit them; {} is the label", lines=4)
+                named = model_field(name or default("clip-lite"))
+        with gr.Column():
+            guesses = gr.Label(label="How likely", num_top_classes=10)
+            button = gr.Button("Classify", variant="primary")
+            with gr.Accordion("Several pictures at once", open=False):
+                files = gr.File(label="Pictures", file_count="multiple", file_types=["image"], height=140)
+                several = gr.Button("Classify them all")
+                table = gr.Dataframe(headers=["picture", "label", "probability"], interactive=False, wrap=True)
+                download = gr.File(label="Table as CSV, with the probability of every label", interactive=False)
+
+    words = [labels, prompts, named]
+    busy: dict[str, Any] = {"concurrency_id": "zero-shot", "concurrency_limit": 1, "preprocess": False}
+    chosen.change(_sentences, chosen, prompts, api_visibility="private")
+    button.click(classify, [image, *words], guesses, api_name="classify", **busy)
+    image.change(_classify_if_any, [image, *words], guesses, api_visibility="private", **busy)
+    several.click(classify_all, [files, *words], [table, download], api_name="classify_all", **busy)
+
+
+@one_sentence()
+def classify(upload: Any, labels: str, prompts: str, name: str) -> dict[str, float]:
+    """The probability of each label for one picture."""
+    image = picture(upload)
+    classifier = _classifier(name, _lines(labels, "label"), _lines(prompts, "prompt"))
+    return dict(zip(classifier.labels, classifier(image)[0].tolist(), strict=True))
+
+
+@one_sentence()
+def classify_all(
+    uploads: list[Any] | None, labels: str, prompts: str, name: str, progress: gr.Progress = PROGRESS
+) -> tuple[list[list[Any]], str]:
+    """The likeliest label of each picture, and a CSV file with the probabilities of all labels."""
+    if len(uploads or []) > MOST_PICTURES:
+        raise InputError(f"{len(uploads or [])} pictures are given; at most {MOST_PICTURES} are taken at once.")
+    files = [path_of(upload) for upload in uploads or [None]]
+    classifier = _classifier(name, _lines(labels, "label"), _lines(prompts, "prompt"))
+    shown: list[list[Any]] = []
+    target = new_file("labels.csv")
+    with target.open("w", newline="", encoding="utf-8") as stream:
+        rows = csv.writer(stream)
+        rows.writerow(["picture", "label", "probability", "error", *classifier.labels])
+        for number, file in enumerate(files):
+            progress((number, len(files)), unit="pictures")
+            try:
+                scores = classifier(picture(file))[0].tolist()
+            except InputError as error:
+                reason = str(error).removeprefix(f"{file}: ")
+                shown.append([Path(file).name, f"not read: {reason}", None])
+                rows.writerow([Path(file).name, "", "", reason])
+                continue
+            best = max(range(len(scores)), key=scores.__getitem__)
+            shown.append([Path(file).name, classifier.labels[best], round(scores[best], 4)])
+            rows.writerow([*shown[-1], "", *(f"{score:.6f}" for score in scores)])
+    return shown, str(target)
+
+
+def _classify_if_any(upload: Any, *words: str) -> dict[str, float] | None:
+    return classify(upload, *words) if upload else None
+
+
+def _sentences(chosen: str) -> str:
+    return "\n".join(TEMPLATES[SETS[chosen]]) if chosen in SETS else ""
+
+
+def _lines(text: str, what: str) -> tuple[str, ...]:
+    lines = tuple(line.strip() for line in str(text or "").splitlines() if line.strip())
+    if not lines:
+        raise InputError(f"Write at least one {what}.")
+    return lines
+
+
+@lru_cache(8)
+def _classifier(name: str, labels: tuple[str, ...], prompts: tuple[str, ...]) -> ZeroShotClassifier:
+    if len(labels) * len(prompts) > MOST_PROMPTS:
+        raise InputError(
+            f"{len(labels)} labels in {len(prompts)} sentences are too many; at most {MOST_PROMPTS} in all."
+        )
+    return ZeroShotClassifier(model(name, "Give a CLIP, such as clip-lite."), labels, prompts, cache=False)
+
+
+if __name__ == "__main__":
+    from mmcontrast.apps.cli import main
+
+    raise SystemExit(main("zero-shot"))
