@@ -64,7 +64,7 @@ class KeyedSampler(Sampler[Key]):
         n = len(self.data)
         generator = torch.Generator().manual_seed(fold(self.seed, self.epoch))
         order = torch.randperm(n, generator=generator) if self.shuffle else torch.arange(n)
-        places = torch.arange(self.rank, len(self) * self.world, self.world)[self.start :] % n
+        places = (torch.arange(len(self))[self.start :] * self.world + self.rank) % n
         self.start = 0
         for index in order[places].tolist():
             yield Key(index, self.epoch, self.seed)
