@@ -5,6 +5,7 @@ from typing import Any
 import lightning.pytorch as L
 import torch
 import torch.distributed as dist
+from lightning.pytorch.plugins import MixedPrecision
 from torch import Tensor
 from torch.optim import Optimizer
 
@@ -89,11 +90,11 @@ class Learner(L.LightningModule):
     def configure_optimizers(self) -> Optimizer:
         """Groups of the method's trainable parameters; the schedules act in ``optimizer_step``."""
         groups = parameter_groups(self.method, self.lr, self.weight_decay, self.layer_decay, self.lr_scale)
-        scaled = (
-            getattr(self.trainer.precision_plugin, "scaler", None) is not None
-        )  # fp16: clipping needs plain kernels
+        plugin = self.trainer.precision_plugin
+        mixed = isinstance(plugin, MixedPrecision)  # there Lightning neither unscales nor clips for fused kernels
+        plain = mixed and (plugin.scaler is not None or bool(self.trainer.gradient_clip_val))
         return build_optimizer(
-            self.optimizer, groups, self.lr, self.betas, self.eps, self.momentum, self.nesterov, fused=not scaled
+            self.optimizer, groups, self.lr, self.betas, self.eps, self.momentum, self.nesterov, fused=not plain
         )
 
     def on_train_start(self) -> None:

@@ -5,6 +5,7 @@ from torch import Tensor, nn
 from mmcontrast.encoders.base import Tower
 from mmcontrast.errors import InputError
 from mmcontrast.train.optim import LARS, build_optimizer, layer_scales, parameter_groups
+from tests.train.tiny import train
 
 
 class Net(Tower):
@@ -100,3 +101,10 @@ def test_parameters_without_gradient_stay(name: str):
     optimizer = build_optimizer(name, parameter_groups(model, 0.1, 0.5), 0.1)
     optimizer.step()
     assert all(torch.equal(v, before[k]) for k, v in model.state_dict().items())
+
+
+def test_gradients_are_clipped_in_mixed_precision_too(tmp_path):
+    before = train(tmp_path / "before", precision="bf16-mixed", max_steps=0).state_dict()
+    after = train(tmp_path / "after", precision="bf16-mixed", gradient_clip_val=1.0).state_dict()
+    assert not torch.equal(before["line.0.weight"], after["line.0.weight"])
+    assert all(value.isfinite().all() for value in after.values())
