@@ -34,6 +34,7 @@ def load(name: str | Path, **overrides: Any) -> Method | Encoder:
               or "open_clip:hf-hub:USER/REPO" with the same
             - "hf:FOLDER" or "hf:USER/REPO": a CLIP or SigLIP checkpoint of transformers
             - "timm:NAME" with timm's weights, or "timm:NAME@FILE" with your own
+            - "lightness:NAME" or "color:NAME": a split-brain model whose encoder is that half only
             - what a model has to beat: "random:NAME", the encoder of NAME with random weights, always the same ones;
               "pixels", the pictures themselves; "lab", their 8 x 8 patches in Lab, "lab:4" 4 x 4 patches
         **overrides: constructor arguments of the method (of the encoder, where there is no method) to set differently.
@@ -57,6 +58,8 @@ def load(name: str | Path, **overrides: Any) -> Method | Encoder:
 
         arch, _, weights = rest.partition("@")
         model = TimmEncoder(arch, **{"pretrained": not weights, "weights": weights or None, **overrides})
+    elif scheme in ("lightness", "color"):
+        model = load(rest, **{"features": scheme, **overrides})
     elif scheme == "random":
         model = _untrained(rest)
     elif scheme in ("pixels", "lab"):

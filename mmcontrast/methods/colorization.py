@@ -69,17 +69,17 @@ class Colorization(Method):
         self.register_buffer("prior", torch.full((count,), 1 / count))
 
     def forward(self, batch: dict[str, Any]) -> dict[str, Tensor]:
-        """Also gives the ``error`` of the predicted ab, a mean distance in units of Lab."""
+        """Also gives the ``accuracy`` of predicted bins, or the ``error`` of predicted ab, a mean distance in Lab."""
         lab = rgb_to_lab(batch["image"])
         out = self._decode(lab)  # (B, Q or 2, h, w)
         ab = F.adaptive_avg_pool2d(lab[:, 1:], (out.shape[2], out.shape[3]))  # (B, 2, h, w)
         if self.predict == "ab":
-            loss = (out.to(ab.dtype) - ab / 110).square().sum(1).mean() / 2  # eq. 1
-        else:
-            index, share = self.bins.encode(ab)  # (B, K, h, w), the sparse form of Z
-            loss = color_bins(out, index, share, self._weight(index, share))  # eq. 2
-        error = (self._colors(out.detach()) - ab).square().sum(1).sqrt().mean()
-        return {"loss": loss, "error": error}
+            off = out.to(ab.dtype) - ab / 110
+            loss = off.square().sum(1).mean() / 2  # eq. 1
+            return {"loss": loss, "error": 110 * off.detach().square().sum(1).sqrt().mean()}
+        index, share = self.bins.encode(ab)  # (B, K, h, w), the sparse form of Z
+        loss = color_bins(out, index, share, self._weight(index, share))  # eq. 2
+        return {"loss": loss, "accuracy": (out.argmax(1) == index[:, 0]).to(ab.dtype).mean()}
 
     @torch.no_grad()
     def colors(self, image: Tensor, temperature: float | None = None) -> Tensor:

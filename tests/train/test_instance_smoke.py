@@ -7,7 +7,19 @@ from mmcontrast.cli import main
 from mmcontrast.loading import load, load_encoder
 
 ROOT = Path(__file__).parent.parent.parent
-NAMES = ("simclr", "moco", "moco_v3", "dino", "dinov2", "mae", "cpc", "cpc_sound")
+NAMES = (
+    "simclr",
+    "moco",
+    "moco_v3",
+    "dino",
+    "dinov2",
+    "mae",
+    "cpc",
+    "cpc_sound",
+    "inpainting",
+    "colorization",
+    "split_brain",
+)
 
 
 @pytest.mark.parametrize("name", NAMES)
