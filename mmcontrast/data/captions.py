@@ -1,6 +1,7 @@
 """Caption files: CSV and TSV tables, Flickr8k token files, COCO and Karpathy JSON."""
 
 import csv
+import io
 import json
 from collections.abc import Iterable, Sequence
 from itertools import pairwise
@@ -21,7 +22,7 @@ class Packed:
     """Lists of strings in two flat arrays, so that forked workers share them: ``packed[i]`` is the i-th list."""
 
     def __init__(self, lists: Sequence[Sequence[str]]) -> None:
-        encoded = [text.encode() for texts in lists for text in texts]
+        encoded = [text.encode(errors="replace") for texts in lists for text in texts]
         self._bytes = b"".join(encoded)
         self._ends = np.cumsum([0] + [len(text) for text in encoded])
         self._starts = np.cumsum([0] + [len(texts) for texts in lists])
@@ -60,7 +61,9 @@ def captions_of(record: Any, where: str) -> list[str]:
     texts = [found] if isinstance(found, str) else found
     if not isinstance(texts, list) or not all(isinstance(text, str) for text in texts):
         raise InputError(f"{where}: wanted JSON with 'captions' (a list of strings) or 'caption' (a string)")
-    return [text.strip() for text in texts if text.strip()]
+    return [
+        text.encode(errors="replace").decode().strip() for text in texts if text.strip()
+    ]  # JSON can hold half an emoji
 
 
 def _records(path: Path, split: str | None) -> Iterable[Record]:
@@ -77,7 +80,7 @@ def _records(path: Path, split: str | None) -> Iterable[Record]:
 
 
 def _flickr(path: Path, text: str) -> Iterable[Record]:
-    for number, line in enumerate(text.splitlines(), 1):
+    for number, line in enumerate(io.StringIO(text), 1):
         if line.strip():
             name, tab, caption = line.partition("\t")
             if not tab:
@@ -86,7 +89,7 @@ def _flickr(path: Path, text: str) -> Iterable[Record]:
 
 
 def _table(path: Path, text: str, delimiter: str) -> Iterable[Record]:
-    rows = csv.DictReader(text.splitlines(keepends=True), delimiter=delimiter)
+    rows = csv.DictReader(io.StringIO(text, newline=""), delimiter=delimiter)
     header = {(name or "").strip().lower(): name for name in rows.fieldnames or []}
     picture = next((header[name] for name in _PATH_COLUMNS if name in header), None)
     caption = next((header[name] for name in _TEXT_COLUMNS if name in header), None)

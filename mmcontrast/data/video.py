@@ -14,7 +14,7 @@ from typing import Any, Literal
 import av
 import numpy as np
 
-from mmcontrast.data.decode import EXTENSIONS, ImageError, decode
+from mmcontrast.data.decode import EXTENSIONS, MAX_PIXELS, ImageError, decode
 from mmcontrast.errors import InputError
 
 Backend = Literal["decord", "pyav"]
@@ -303,6 +303,11 @@ def _video_stream(container: Any, name: str) -> Any:
     if not streams:
         kinds = ", ".join(sorted({s.type for s in container.streams})) or "nothing"
         raise VideoError(f"{name}: has no video stream, only {kinds}")
+    width, height = streams[0].codec_context.width, streams[0].codec_context.height
+    if width * height > MAX_PIXELS:
+        raise VideoError(
+            f"{name}: has frames of {width}x{height}, {width * height / 1e6:.0f} Mpx; at most {MAX_PIXELS / 1e6:.0f}"
+        )
     return streams[0]
 
 

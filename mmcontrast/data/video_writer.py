@@ -18,7 +18,7 @@ class VideoWriter:
 
     Args:
         path: where to write, ending in .mp4.
-        fps: frames per second.
+        fps: frames per second; fewer than one in ten seconds are written as that many.
         quality: constant rate factor of x264, lower is better.
     """
 
@@ -29,7 +29,7 @@ class VideoWriter:
     def __enter__(self) -> Self:
         self.path.parent.mkdir(parents=True, exist_ok=True)
         self._container = av.open(str(self.path), "w", format="mp4", options={"movflags": "faststart"})
-        rate = Fraction(self.fps).limit_denominator(1001)
+        rate = Fraction(max(self.fps, 0.1)).limit_denominator(1001)
         options = {"crf": str(self.quality), "preset": "veryfast"}
         self._stream = self._container.add_stream("libx264", rate=rate, options=options)
         self._stream.pix_fmt = "yuv420p"

@@ -1,5 +1,6 @@
 """Labels to class vectors: prompts from templates, embedded in a stream, averaged per label, cached on disk."""
 
+import re
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from itertools import islice
 from pathlib import Path
@@ -41,6 +42,8 @@ class PromptSet:
         for place, label in enumerate(self.labels, 1):
             if not isinstance(label, str) or not label.strip():
                 raise InputError(f"label {place} of {len(self.labels)} is empty: {label!r}")
+            if re.search("[\ud800-\udfff]", label):
+                raise InputError(f"label {place} of {len(self.labels)} is not UTF-8 text: {label!r}")
             if (earlier := first_place.setdefault(label.strip(), place)) != place:
                 raise InputError(f"label {label!r} is given twice, as label {earlier} and label {place}")
             if self.prompts is not None:
