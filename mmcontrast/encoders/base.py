@@ -38,6 +38,13 @@ class Tower(Configurable, nn.Module):
                 ids[name] = 0 if depth == 0 else len(stack) + 1
         return ids
 
+    def lock(self, unlocked_layers: int = 0) -> None:
+        """Take the gradient from all but the last so many layers."""
+        ids = self.layer_ids()
+        first = max(ids.values()) + 1 - unlocked_layers
+        for name, parameter in self.named_parameters():
+            parameter.requires_grad_(ids[name] >= first)
+
     def drop_patches(self, rate: float) -> None:
         """While training, leave out a random share ``rate`` of each picture's patches (FLIP, 2212.00794)."""
         raise InputError(f"{type(self).__name__} has no patches to drop; patch dropout is for vision transformers")

@@ -3,7 +3,7 @@ import torch
 
 from mmcontrast.data import Collate, FindMatches, ToyViews
 from mmcontrast.encoders import TinyConv
-from mmcontrast.losses.dense import match_loss
+from mmcontrast.losses.dense import match_loss, pixel_info_nce
 from mmcontrast.methods import DenseObjectNet
 
 
@@ -85,3 +85,30 @@ def test_training_brings_matches_nearest(batch, loss):
         loss_value.backward()
         optimizer.step()
     assert error() < 0.6 * before
+
+
+def test_a_partly_unlocked_encoder_trains_its_last_layers_in_evaluation_mode(batch):
+    encoder = TinyConv(dim=8)
+    last = max(encoder.layer_ids().values())
+    method = DenseObjectNet(encoder, dim=4, unlock_layers=1).train()
+    assert method.training
+    assert not any(module.training for module in encoder.modules())
+    method(batch)["loss"].backward()
+    for name, layer in encoder.layer_ids().items():
+        assert (encoder.get_parameter(name).grad is None) == (layer < last), name
+
+
+def test_training_sees_the_descriptors_that_are_given_out(batch):
+    whole = {**batch, "match_a": batch["match_a"].round(), "match_b": batch["match_b"].round()}
+    method = build(loss="info_nce")
+    a, b = method.describe(batch["image_a"]), method.describe(batch["image_b"])
+    width, further = b.shape[3], batch["non_match"][:, :, 0]
+    pixels = torch.stack([further % width, further // width], -1)
+    at_a, at_b, others = (
+        d[torch.arange(4)[:, None], :, xy[..., 1].long(), xy[..., 0].long()]
+        for d, xy in ((a, whole["match_a"]), (b, whole["match_b"]), (b, pixels))
+    )
+    wanted = pixel_info_nce(
+        at_a, at_b, whole["match_b"], batch["is_match"], 0.07, method.encoder.stride, (others, pixels)
+    )
+    torch.testing.assert_close(method(whole)["loss"], wanted.mean())
