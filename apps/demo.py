@@ -2,10 +2,10 @@
 
 import gradio as gr
 
-from mmcontrast.apps import zero_shot
+from mmcontrast.apps import match, track, zero_shot
 
 TITLE = "mmcontrast"
-APPS = (zero_shot,)
+APPS = (zero_shot, match, track)
 
 
 def build(name: str | None = None) -> None:

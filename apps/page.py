@@ -78,6 +78,7 @@ def start(blocks: gr.Blocks, port: int | None = None) -> str:
             theme=THEME,
             css=CSS,
             app_kwargs={"middleware": [Middleware(Gate)]},
+            _frontend=False,  # or Gradio gives up where its own page takes 3 seconds, or a proxy is set
         )
     except OSError as error:
         raise InputError(f"--port {port}: is taken ({error}); choose another") from error

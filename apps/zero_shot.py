@@ -27,7 +27,7 @@ def build(name: str | None = None) -> None:
     with gr.Row():
         with gr.Column():
             image = gr.Image(label="Picture", sources=["upload", "webcam", "clipboard"], type="filepath", height=320)
-            gr.Examples(PHOTOGRAPHS, image, label="Or try one of these")
+            gr.Examples(PHOTOGRAPHS, image, label="Or try one of these", api_visibility="private")
             labels = gr.Textbox(LABELS, label="Labels, one a line", lines=6, max_lines=12)
             with gr.Accordion("Prompts and model", open=False):
                 chosen = gr.Dropdown(list(SETS), value="seven (simple)", label="Sentences that a label is put into")

@@ -5,8 +5,7 @@ from pathlib import Path
 import av
 import numpy as np
 
-from mmcontrast.data.decode import MAX_ASPECT, decode
-from mmcontrast.data.decode import resize as resize
+from mmcontrast.data.decode import MAX_ASPECT, decode, resize
 from mmcontrast.data.video import Video, VideoError, VideoFile
 
 MOST_SECONDS = 120
@@ -24,10 +23,13 @@ def picture(path: str | Path, longest: int | None = None) -> np.ndarray:
         ImageError: see ``mmcontrast.data.decode``.
     """
     image = decode(path)
+    return image if longest is None else shrunk(image, longest)
+
+
+def shrunk(image: np.ndarray, longest: int) -> np.ndarray:
+    """(H, W, 3) uint8 with a long side of at most ``longest`` pixels."""
     height, width = image.shape[:2]
-    if longest is None or max(height, width) <= longest:
-        return image
-    scale = longest / max(height, width)
+    scale = min(1, longest / max(height, width))
     return resize(image, max(1, round(height * scale)), max(1, round(width * scale)))
 
 

@@ -27,15 +27,48 @@ def draw_matches(
     Returns:
         (max(H, H'), about W + 2 W', 3) uint8.
     """
-    warm = cv2.applyColorMap((heat * 255).astype(np.uint8), cv2.COLORMAP_TURBO)[..., ::-1]
-    blended = cv2.addWeighted(image, 0.4, np.ascontiguousarray(warm), 0.6, 0)
-    panels = [draw_points(reference, at), draw_points(image, found), draw_points(blended, found)]
+    panels = [draw_points(reference, at), draw_points(image, found), draw_points(draw_heat(image, heat), found)]
     height = max(panel.shape[0] for panel in panels)
     gap = np.full((height, _GAP, 3), 255, np.uint8)
     padded = [
         cv2.copyMakeBorder(p, 0, height - p.shape[0], 0, 0, cv2.BORDER_CONSTANT, value=(255,) * 3) for p in panels
     ]
     return np.hstack([padded[0], gap, padded[1], gap, padded[2]])
+
+
+def draw_heat(image: np.ndarray, heat: np.ndarray) -> np.ndarray:
+    """Lays (H, W) in [0, 1] over (H, W, 3) uint8, warm where it is high -> (H, W, 3) uint8."""
+    warm = cv2.applyColorMap((heat * 255).astype(np.uint8), cv2.COLORMAP_TURBO)[..., ::-1]
+    return cv2.addWeighted(image, 0.4, np.ascontiguousarray(warm), 0.6, 0)
+
+
+def draw_pairs(
+    reference: np.ndarray, image: np.ndarray, at: np.ndarray, found: np.ndarray
+) -> tuple[np.ndarray, np.ndarray]:
+    """Dots of one colour where two pictures show the same point; the colour is the direction from the points' middle.
+
+    Args:
+        reference: (H, W, 3) uint8.
+        image: (H', W', 3) uint8.
+        at: (P, 2) pixels of the reference.
+        found: (P, 2) pixels of the other picture.
+    Returns:
+        Both pictures with dots.
+    """
+    x, y = (at - at.mean(0)).T if len(at) else np.zeros((2, 0))
+    hue = np.rint((np.arctan2(y, x) / np.pi + 1) * 89).astype(np.uint8)  # (P,)
+    full = np.full_like(hue, 255)
+    colors = cv2.cvtColor(np.stack([hue, full, full], -1)[None], cv2.COLOR_HSV2RGB)[0] if len(at) else hue[:, None]
+    drawn = []
+    for picture, places in ((reference, at), (image, found)):
+        out = picture.copy()
+        radius = max(3, min(picture.shape[:2]) // 90)
+        for (px, py), color in zip(places, colors, strict=True):
+            centre = round(float(px)), round(float(py))
+            cv2.circle(out, centre, radius + 1, (255, 255, 255), -1, cv2.LINE_AA)
+            cv2.circle(out, centre, radius, tuple(int(c) for c in color), -1, cv2.LINE_AA)
+        drawn.append(out)
+    return drawn[0], drawn[1]
 
 
 def draw_points(image: np.ndarray, points: Sequence[tuple[float, float]]) -> np.ndarray:

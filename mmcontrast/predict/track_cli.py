@@ -1,22 +1,18 @@
 """``mmcontrast predict track``: carry masks, points or colours through a film."""
 
 import argparse
-import csv
 import json
 import sys
 import time
-from collections.abc import Iterator
-from contextlib import ExitStack
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from mmcontrast.errors import InputError
 
 if TYPE_CHECKING:
     import numpy as np
 
-    from mmcontrast.data.video import CurrentFrame, Video
-    from mmcontrast.data.video_writer import VideoWriter
+    from mmcontrast.data.video import Video
     from mmcontrast.predict.propagate import LabelPropagator
 
 EXAMPLES = """examples:
@@ -95,27 +91,27 @@ def run_track(args: argparse.Namespace) -> int:
 
     from tqdm import tqdm
 
-    from mmcontrast.data.video import CurrentFrame, open_video
-    from mmcontrast.data.video_writer import VideoWriter
+    from mmcontrast.data.video import open_video
+    from mmcontrast.predict.track_writer import Kind, write_tracked
 
-    film, out = CurrentFrame(open_video(args.video)), Path(args.out)
+    film, out = open_video(args.video), Path(args.out)
     track = propagator(args)
     try:
-        (out / "masks" if args.mask else out).mkdir(parents=True, exist_ok=True)
+        out.mkdir(parents=True, exist_ok=True)
     except OSError as error:
         raise InputError(f"--out {out}: cannot be made ({error.strerror})") from error
+    kind: Kind
+    first: Any
+    if args.mask:
+        kind, first = "masks", read_first(args.mask, film)
+    elif args.points:
+        kind, first = "points", places
+    else:
+        kind, first = "colors", args.color_frame
+    overlay = None if args.no_overlay and not args.colors else out / ("colors.mp4" if args.colors else "overlay.mp4")
     start = time.perf_counter()
-    with ExitStack() as stack:
-        name = "colors.mp4" if args.colors else "overlay.mp4"
-        wanted = args.colors or not args.no_overlay
-        writer = stack.enter_context(VideoWriter(out / name, film.fps)) if wanted else None
-        if args.mask:
-            steps = _write_masks(track, film, args.mask, out, writer)
-        elif args.points:
-            steps = _write_points(track, film, places, out, writer)
-        else:
-            steps = _write_colors(track, film, args.color_frame, writer)
-        done = sum(1 for _ in tqdm(steps, total=len(film), unit="frame", disable=None, leave=False))
+    steps = write_tracked(kind, track, film, first, out, overlay)
+    done = sum(1 for _ in tqdm(steps, total=len(film), unit="frame", disable=None, leave=False))
     seconds = time.perf_counter() - start
     summary = {"video": args.video, "out": str(out), "frames": done, "seconds_per_frame": round(seconds / done, 4)}
     print(json.dumps(summary))
@@ -139,19 +135,6 @@ def parse_points(text: str) -> list[tuple[float, float]]:
     return [(pair[0], pair[1]) for pair in pairs]
 
 
-def _write_masks(
-    track: "LabelPropagator", film: "CurrentFrame", first: str, out: Path, overlay: "VideoWriter | None"
-) -> Iterator[None]:
-    from mmcontrast.data.masks import write_mask
-    from mmcontrast.predict.overlay import draw_masks
-
-    for number, ids in enumerate(track.iter_masks(film, read_first(first, film))):
-        write_mask(out / "masks" / f"{number:05d}.png", ids)
-        if overlay:
-            overlay.write(draw_masks(film.frame, ids))
-        yield
-
-
 def read_first(path: str, film: "Video") -> "np.ndarray":
     """The mask of the first frame, (H, W) uint8 ids.
 
@@ -164,33 +147,3 @@ def read_first(path: str, film: "Video") -> "np.ndarray":
     mask = read_mask(path)
     check_mask(mask, film.height, film.width, path)
     return mask
-
-
-def _write_points(
-    track: "LabelPropagator",
-    film: "CurrentFrame",
-    places: list[tuple[float, float]],
-    out: Path,
-    overlay: "VideoWriter | None",
-) -> Iterator[None]:
-    from mmcontrast.predict.overlay import PointDrawer
-
-    draw = PointDrawer()
-    with (out / "points.csv").open("w", newline="") as table:
-        rows = csv.writer(table)
-        rows.writerow(["frame", "id", "x", "y", "confidence", "visible"])
-        for number, found in enumerate(track.iter_points(film, places)):
-            for i, ((x, y), confidence, visible) in enumerate(zip(*found, strict=True)):
-                rows.writerow([number, i, f"{x:.2f}", f"{y:.2f}", f"{confidence:.4f}", int(visible)])
-            if overlay:
-                overlay.write(draw(film.frame, found.xy, found.visible))
-            yield
-
-
-def _write_colors(
-    track: "LabelPropagator", film: "Video", first: str | None, writer: "VideoWriter | None"
-) -> Iterator[None]:
-    for frame in track.iter_colors(film, first):
-        if writer:
-            writer.write(frame)
-        yield

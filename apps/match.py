@@ -1,0 +1,146 @@
+"""Click a point of one picture, find it in another.  Alone: ``python apps/match.py --port 7861``."""
+
+from functools import lru_cache, partial
+from typing import Any
+
+import gradio as gr
+import numpy as np
+import torch
+
+from mmcontrast.apps.media import PAIRS
+from mmcontrast.apps.page import default, model, model_field, one_sentence
+from mmcontrast.apps.uploads import picture, points, written
+from mmcontrast.errors import InputError
+from mmcontrast.predict.correspond import DescriptorMatcher
+from mmcontrast.predict.match_picture import draw_heat, draw_pairs, draw_points
+from mmcontrast.predict.patch_pca import PatchPCA
+
+TITLE = "Match"
+LONGEST = 640  # pixels; a click is answered within a third of a second on two cores
+STEP, SHOWN = 8, 150  # of mutual matches: every so many pixels, so many of the best
+ROWS = ["point", "at x", "at y", "x", "y", "distance", "confidence"]
+
+
+def build(name: str | None = None) -> None:
+    """Puts the app into the page being built."""
+    gr.Markdown(
+        "Give two pictures of alike things and **click a point in the left one**: the right one shows where it is."
+    )
+    given = gr.State([None, None])  # the uploads; the components show what is drawn on them
+    with gr.Row():
+        left, right = (
+            gr.Image(label=label, sources=["upload", "clipboard"], type="filepath", format="jpeg", height=360)
+            for label in ("Click here", "Found here: warm is alike, rings are the best matches")
+        )
+    text = gr.Textbox(label="Points of the left picture, in pixels; click, or write them", placeholder="120,80; 200,95")
+    with gr.Row():
+        typed = gr.Button("Match these points")
+        clear = gr.Button("Forget the points")
+        mutual = gr.Button("Mutual matches")
+        colours = gr.Button("Descriptors as colours")
+    examples = gr.Examples(PAIRS, [left, right], label="Or try this pair", api_visibility="private")
+    with gr.Accordion("Figures and model", open=False):
+        table = gr.Dataframe(headers=ROWS, interactive=False)
+        named = model_field(
+            name or default("don-lite", "clip-lite"), "a bundled name, a folder, timm:...; lab: raw colours"
+        )
+
+    busy: dict[str, Any] = {"concurrency_id": "match", "concurrency_limit": 1, "preprocess": False}
+    private: dict[str, Any] = {**busy, "api_visibility": "private", "show_progress": "minimal"}
+    shown, pair = [left, right, text, table], [left, right, given]
+    for place, side in enumerate((left, right)):
+        gr.on(
+            [side.upload, side.clear],
+            partial(_given, changed=place),
+            pair,
+            [*shown, given],
+            **private,
+        )
+    examples.dataset.click(lambda: ([None, None], "", None), None, [given, text, table], api_visibility="private")
+    left.select(_click, [*pair, text, named], [*shown, given], **private)
+    text.submit(match, [left, right, text, named, given], shown, **private)
+    clear.click(_given, pair, [*shown, given], **private)
+    typed.click(match, [left, right, text, named, given], shown, api_name="match", **busy)
+    mutual.click(mutual_matches, [left, right, named, given], [left, right], api_name="mutual_matches", **busy)
+    colours.click(descriptor_colours, [left, right, named, given], [left, right], api_name="descriptor_colours", **busy)
+
+
+@one_sentence()
+def match(left: Any, right: Any, text: str, name: str, given: Any = None) -> tuple[Any, ...]:
+    """Where points of the left picture are in the right one: both pictures with marks, the points, and a table."""
+    reference, image, matcher = _pair(left, right, name, given)
+    if not (places := points(text)):
+        raise InputError("Click a point in the left picture first.")
+    found = matcher.find(image, places)
+    heat = torch.stack([matcher.heatmap(image, place) for place in places]).amax(0)  # (H, W)
+    xy = [(x, y) for x, y in found.xy.tolist()]
+    rows = [
+        [number, *(round(v, 1) for v in (*at, *to)), round(distance, 3), round(confidence, 2)]
+        for number, (at, to, distance, confidence) in enumerate(
+            zip(places, xy, found.distance.tolist(), found.confidence.tolist(), strict=True), 1
+        )
+    ]
+    right_drawn = draw_points(draw_heat(image, heat.cpu().numpy()), xy)
+    return draw_points(reference, places), right_drawn, written(places), rows
+
+
+@one_sentence()
+def mutual_matches(left: Any, right: Any, name: str, given: Any = None) -> tuple[np.ndarray, np.ndarray]:
+    """Both pictures, with dots of one colour where each is the other's nearest."""
+    reference, image, matcher = _pair(left, right, name, given)
+    at, found, _ = matcher.mutual(image, STEP)
+    return draw_pairs(reference, image, at[:SHOWN].cpu().numpy(), found[:SHOWN].cpu().numpy())
+
+
+@one_sentence()
+def descriptor_colours(left: Any, right: Any, name: str, given: Any = None) -> tuple[np.ndarray, np.ndarray]:
+    """Both pictures in the colours of three principal components of their descriptors: alike is alike in colour."""
+    reference, image, matcher = _pair(left, right, name, given)
+    maps = [matcher.describe(picture).permute(1, 2, 0).cpu() for picture in (reference, image)]  # (H, W, D)
+    colours = PatchPCA([part[::4, ::4] for part in maps], region="all")
+    a, b = ((255 * colours(part)).round().byte().numpy() for part in maps)
+    return a, b
+
+
+def _click(left: Any, right: Any, given: Any, text: str, name: str, event: gr.SelectData) -> tuple[Any, ...]:
+    """Adds the clicked point, in pixels of what is shown, to those of the left picture."""
+    originals = _originals(left, right, given)
+    with one_sentence():
+        shown, seen = picture(left, longest=1 << 16), picture(originals[0], longest=LONGEST)
+        x, y = (
+            (place + 0.5) * seen.shape[axis] / shown.shape[axis] - 0.5
+            for place, axis in zip(event.index, (1, 0), strict=True)
+        )
+        text = written([*points(text), (round(x, 1), round(y, 1))])
+    return *match(left, right, text, name, originals), originals
+
+
+def _given(left: Any, right: Any, given: Any, changed: int = -1) -> tuple[Any, ...]:
+    """Both pictures without marks, after one of them may have been changed."""
+    originals = _originals(left, right, given)
+    if changed >= 0:
+        originals[changed] = (left, right)[changed]
+    return *(path and path["path"] for path in originals), "", None, originals
+
+
+def _originals(left: Any, right: Any, given: Any) -> list[Any]:
+    return [known or shown for known, shown in zip(given or [None, None], (left, right), strict=True)]
+
+
+def _pair(left: Any, right: Any, name: str, given: Any) -> tuple[np.ndarray, np.ndarray, DescriptorMatcher]:
+    left, right = _originals(left, right, given)
+    reference, image = picture(left, "the left picture", LONGEST), picture(right, "the right picture", LONGEST)
+    return reference, image, _matcher(str(name), left["path"])
+
+
+@lru_cache(2)  # the descriptors of two pictures stay in memory, the left one's and those of the last right one
+def _matcher(name: str, path: str) -> DescriptorMatcher:
+    matcher = DescriptorMatcher(model(name, "Give one, such as clip-lite."))
+    matcher.set_reference(picture(path, longest=LONGEST))
+    return matcher
+
+
+if __name__ == "__main__":
+    from mmcontrast.apps.cli import main
+
+    raise SystemExit(main("match"))

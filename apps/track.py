@@ -1,0 +1,140 @@
+"""Follow painted objects, points or colours through a film.  Alone: ``python apps/track.py --port 7861``."""
+
+import shutil
+import time
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import gradio as gr
+
+from mmcontrast.apps.first_frame import COLORS, first_frame, mask_of, places_in, remember_few
+from mmcontrast.apps.media import FILMS
+from mmcontrast.apps.page import model, model_field, one_sentence
+from mmcontrast.apps.uploads import new_file, path_of, picture, points, written
+from mmcontrast.predict import bounded
+from mmcontrast.predict.match_picture import draw_points
+from mmcontrast.predict.propagate import LabelPropagator, default_model
+from mmcontrast.predict.track_writer import Kind, write_tracked
+
+TITLE = "Track"
+KINDS: dict[str, Kind] = {"objects that I paint": "masks", "points that I click": "points", "colours": "colors"}
+
+
+def build(name: str | None = None) -> None:
+    """Puts the app into the page being built."""
+    gr.Markdown("Give a film, **paint over an object in its first frame**, or click points in it, and press Track.")
+    with gr.Row():
+        with gr.Column():
+            video = gr.Video(label="Film, at most two minutes", sources=["upload", "webcam"], height=240)
+            gr.Examples(FILMS, video, label="Or try one of these", api_visibility="private")
+            follow = gr.Radio(list(KINDS), value=next(iter(KINDS)), label="Follow")
+            painted = gr.ImageEditor(
+                label="First frame: paint objects, each in a colour of its own",
+                sources=(),
+                transforms=(),
+                layers=False,
+                height=400,
+                brush=gr.Brush(default_size=20, colors=[*COLORS], default_color=COLORS[0], color_mode="fixed"),
+            )
+            with gr.Column(visible=False) as clicking:
+                clicked = gr.Image(label="First frame: click points", interactive=False, format="jpeg", buttons=[])
+                text = gr.Textbox(label="Points, in pixels of the film", placeholder="120,80; 200,95")
+            with gr.Column(visible=False) as colouring:
+                gr.Markdown(
+                    "All frames but the first are taken as grey. Give the first in colour where it is grey too."
+                )
+                frame = gr.Image(
+                    label="First frame in colour", type="filepath", sources=["upload", "clipboard"], height=240
+                )
+        with gr.Column():
+            with gr.Row():
+                run, cancel = gr.Button("Track", variant="primary"), gr.Button("Cancel")
+            status = gr.HTML()
+            result = gr.Video(label="Tracked", autoplay=True, interactive=False)
+            file = gr.File(label="Masks as a ZIP of PNGs, or points as CSV", interactive=False)
+            with gr.Accordion("Model and detail", open=False):
+                detail = gr.Slider(96, 480, 240, step=16, label="Short side at which frames are compared, in pixels")
+                named = model_field(name or default_model(), "a bundled name, a folder, timm:...; lab: raw colours")
+
+    remember_few(painted)
+    quick: dict[str, Any] = {"preprocess": False, "api_visibility": "private", "concurrency_id": "first frame"}
+    video.change(_show_first, video, [painted, clicked, text], **quick)
+    clicked.select(_click, [video, text], [clicked, text], **quick)
+    text.submit(_show_points, [video, text], clicked, **quick)
+    follow.change(_show_kind, follow, [painted, clicking, colouring], **quick)
+
+    def track(
+        film: Any, kind: str, painting: Any, places: str, colored: Any, name: str, detail: float
+    ) -> Iterator[Any]:
+        """Follows what is painted, clicked or coloured; gives the film with it, a file of it, and how far it is."""
+        with one_sentence():
+            place = path_of(film, "a film")
+            first: Any = picture(colored, longest=1 << 16) if colored else None
+            if KINDS.get(kind) == "masks":
+                first = mask_of(painted, painting, place)
+            elif KINDS.get(kind) == "points":
+                first = places_in(places)
+            yield from _track(place, KINDS.get(kind, "colors"), first, name, detail)
+
+    job = run.click(
+        track,
+        [video, follow, painted, text, frame, named, detail],
+        [result, file, status],
+        api_name="track",
+        concurrency_id="track",
+        preprocess=False,
+        show_progress="minimal",
+    )
+    cancel.click(lambda: "Cancelled.", None, status, cancels=[job], api_visibility="private", queue=False)
+
+
+def _track(place: str, kind: Kind, first: Any, name: str, detail: float) -> Iterator[tuple[Any, Any, str]]:
+    """Yields (film, file, progress as HTML), the first two when they are made."""
+    track = LabelPropagator(model(name, "Give one, such as clip-lite, or lab."), resolution=int(detail))
+    film, target = bounded.film(place), new_file("tracked.mp4")
+    start, total, said = time.monotonic(), len(film), 0.0
+    for done, _ in enumerate(write_tracked(kind, track, film, first, target.parent, target), 1):
+        spent = time.monotonic() - start
+        if spent - said > 0.2:
+            said, left = spent, spent / done * (total - done)
+            bar = f"<progress value={done} max={total} style='width: 100%'></progress>"
+            yield gr.skip(), gr.skip(), f"{bar}<br>Frame {done} of {total}, about {left:.0f} s left"
+    made: dict[Kind, Any] = {"masks": target.parent / "masks.zip", "points": target.parent / "points.csv"}
+    if kind == "masks":
+        shutil.make_archive(str(made[kind].with_suffix("")), "zip", target.parent / "masks")
+        shutil.rmtree(target.parent / "masks")
+    problem = f" {Path(place).name} is damaged, and lost frames." if film.problem else ""
+    yield str(target), made.get(kind) and str(made[kind]), f"{total} frames in {spent:.0f} s.{problem}"
+
+
+@one_sentence()
+def _show_first(film: Any) -> tuple[Any, Any, str]:
+    """The first frame to paint on and to click into."""
+    if not film:
+        return None, None, ""
+    image = first_frame(path_of(film)).image
+    return {"background": image, "layers": [], "composite": image}, image, ""
+
+
+def _click(film: Any, text: str, event: gr.SelectData) -> tuple[Any, str]:
+    with one_sentence():
+        x, y = first_frame(path_of(film, "a film")).to_film(*event.index)
+        text = written([*points(text), (round(x, 1), round(y, 1))])
+    return _show_points(film, text), text
+
+
+@one_sentence()
+def _show_points(film: Any, text: str) -> Any:
+    first = first_frame(path_of(film, "a film"))
+    return draw_points(first.image, [first.to_image(x, y) for x, y in points(text)])
+
+
+def _show_kind(kind: str) -> list[Any]:
+    return [gr.update(visible=kind == each) for each in KINDS]
+
+
+if __name__ == "__main__":
+    from mmcontrast.apps.cli import main
+
+    raise SystemExit(main("track"))
