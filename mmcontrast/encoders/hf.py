@@ -1,6 +1,7 @@
 """Encoders of the transformers library: any text model, and image towers (CLIP, SigLIP, ViT, DINOv2)."""
 
 from pathlib import Path
+from pickle import UnpicklingError
 from typing import Any, Literal
 
 import torch
@@ -45,7 +46,7 @@ class HFText(TextEncoder):
             self.net.pooler = None  # its parameters would never get a gradient
         self.dim, self.pooling = config.hidden_size, pooling
         self.masked = config.model_type not in _UNMASKED
-        self._files = AutoTokenizer.from_pretrained(name)
+        self._files = AutoTokenizer.from_pretrained(name, trust_remote_code=False)
         longest = min(self._files.model_max_length, getattr(config, "max_position_embeddings", None) or 512)
         if context_length is not None and context_length > longest:
             raise InputError(f"context_length {context_length} is more than the {longest} tokens that {name} takes")
@@ -124,7 +125,7 @@ def _build(
 ) -> tuple[Any, PreTrainedConfig]:
     """The whole model, or its tower of that name if it has one, in float32."""
     try:
-        whole = AutoConfig.from_pretrained(name)
+        whole = AutoConfig.from_pretrained(name, trust_remote_code=False)
         config = getattr(whole, f"{part}_config", whole)
         if not pretrained:
             if config.model_type == "siglip_text_model":  # AutoModel does not know it
@@ -132,7 +133,11 @@ def _build(
 
                 return SiglipTextModel(config).float(), config
             return AutoModel.from_config(config, dtype=torch.float32), config
-        net, info = AutoModel.from_pretrained(name, dtype=torch.float32, output_loading_info=True)
+        net, info = AutoModel.from_pretrained(
+            name, trust_remote_code=False, dtype=torch.float32, output_loading_info=True
+        )
+    except UnpicklingError as error:
+        raise InputError(f"The weights of {name} hold more than tensors, and are not loaded") from error
     except (OSError, ValueError) as error:
         reason = str(error).splitlines()[0]
         raise InputError(f"{name} is no model of transformers, or is not on this machine: {reason}") from error

@@ -3,6 +3,7 @@
 import json
 from collections.abc import Sequence
 from pathlib import Path
+from pickle import UnpicklingError
 from typing import Any
 
 import open_clip
@@ -169,6 +170,8 @@ def read_checkpoint(arch: str, pretrained: str | Path) -> tuple[OpenClipImage, O
         model = open_clip.create_model(
             _schema(arch), pretrained=str(pretrained) or None, force_custom_text=True, require_pretrained=True
         )
+    except UnpicklingError as error:
+        raise InputError(f"{pretrained} holds more than tensors, and is not loaded") from error
     except (RuntimeError, OSError, ValueError) as error:
         tags = ", ".join(open_clip.list_pretrained_tags_by_model(arch)) or "none"
         raise InputError(

@@ -4,12 +4,14 @@ import importlib
 from collections.abc import Sequence
 from difflib import get_close_matches
 from pathlib import Path
+from pickle import UnpicklingError
 from typing import Any
 
 import timm
 import timm.models
 import torch
 import torch.nn.functional as F
+from safetensors import SafetensorError
 from timm.layers import PatchDropout
 from timm.layers.patch_dropout import PatchDropoutWithIndices
 from torch import Tensor, nn
@@ -213,7 +215,11 @@ def _create(name: str, image_size: int | None, **options: Any) -> Any:
 def _load(net: Any, path: Path, in_channels: int) -> None:
     if not path.is_file():
         raise InputError(f"No weights at {path}; wanted a .safetensors or .pth file")
-    state = timm.models.load_state_dict(str(path), weights_only=True)
+    try:
+        state = timm.models.load_state_dict(str(path), weights_only=True)
+    except (UnpicklingError, SafetensorError, RuntimeError, EOFError) as error:
+        reason = str(error).splitlines()[0]
+        raise InputError(f"{path} is damaged, or holds more than tensors: {reason}") from error
     family = importlib.import_module(type(net).__module__)
     if hasattr(family, "checkpoint_filter_fn"):
         state = family.checkpoint_filter_fn(state, net)

@@ -95,8 +95,10 @@ class Loader(DataLoader[dict[str, Any]]):
                 f"process, or a longer data.timeout if the storage is just slow."
             )
         if "exited unexpectedly" in text or "is killed by signal" in text:
+            workers = getattr(self._iterator, "_workers", [])
+            dead = ", ".join(str(number) for number, worker in enumerate(workers) if not worker.is_alive())
             return TrainingError(
-                f"a data worker died ({text.splitlines()[0].strip()}). Usual causes: out of memory (fewer "
+                f"data worker {dead} died ({text.splitlines()[0].strip()}). Usual causes: out of memory (fewer "
                 f"data.workers, smaller pictures), too little /dev/shm in a container (docker --shm-size=8g), a crash "
                 f"in a decoder. data.workers: 0 shows the fault in the main process."
             )
