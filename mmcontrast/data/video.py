@@ -107,22 +107,23 @@ class FrameFolder(Video):
 
 
 class VideoFile(Video):
-    """A video file, through decord where it is installed and sound on this file, else through PyAV.
+    """A video file, through PyAV.
 
     The file's packets are listed once (no decoding), which gives the number of frames and their time stamps also where
     the header is wrong, the frame rate varies or the end is missing.
 
     Args:
         path: the file.
-        backend: "decord" or "pyav" to insist on one for random access; both give the same frames.
+        backend: "decord" lets decord give frames by number, the same ones: faster where many far apart are wanted of
+            a file with many key frames, slower to open and for a few in a row (tests/benchmarks/bench_video_reader.py).
         threads: decoding threads.
     Raises:
         VideoError: no such file, empty, not a video, without a video stream, or without one frame that decodes.
     """
 
-    def __init__(self, path: str | Path, backend: Backend | None = None, threads: int = 1) -> None:
-        if backend not in (None, "decord", "pyav"):
-            raise InputError(f"backend is {backend!r}; wanted 'decord', 'pyav' or None for the better one")
+    def __init__(self, path: str | Path, backend: Backend = "pyav", threads: int = 1) -> None:
+        if backend not in ("decord", "pyav"):
+            raise InputError(f"backend is {backend!r}; wanted 'decord' or 'pyav'")
         self.name, self.path, self.backend, self.threads = str(path), Path(path), backend, threads
         if not self.path.is_file():
             raise VideoError(f"{path}: no such file")
@@ -195,36 +196,31 @@ class VideoFile(Video):
     def _decode(self, indices: list[int]) -> np.ndarray:
         handle = self._handles.get(os.getpid())
         if handle is None:
-            handle = self._handles[os.getpid()] = self._decord() or self._open()
-        if hasattr(handle, "get_batch"):
-            try:
-                batch = handle.get_batch(indices)
-                frames = batch.asnumpy() if hasattr(batch, "asnumpy") else np.asarray(batch)  # the bridge may be torch
-                if frames.shape[1:3] == (self.height, self.width):
-                    return frames
-                reason = f"gives frames of {frames.shape[2]}x{frames.shape[1]}"
-            except Exception as error:  # decord raises its own error type on damaged files
-                reason = f"fails ({type(error).__name__})"
-            if self.backend == "decord":
-                raise VideoError(f"{self.name}: decord {reason}; use 'pyav'")
-            handle = self._handles[os.getpid()] = self._open()
-        return self._seek_and_decode(handle, indices)
+            handle = self._handles[os.getpid()] = self._decord() if self.backend == "decord" else self._open()
+        if self.backend == "pyav":
+            return self._seek_and_decode(handle, indices)
+        try:
+            batch = handle.get_batch(indices)
+        except Exception as error:  # decord raises its own error type on damaged files
+            raise VideoError(f"{self.name}: decord fails ({type(error).__name__}); use 'pyav'") from error
+        frames = batch.asnumpy() if hasattr(batch, "asnumpy") else np.asarray(batch)  # the bridge may be torch
+        if frames.shape[1:3] != (self.height, self.width):
+            raise VideoError(
+                f"{self.name}: decord gives frames of {frames.shape[2]}x{frames.shape[1]}, not of "
+                f"{self.width}x{self.height}; use 'pyav'"
+            )
+        return frames
 
     def _decord(self) -> Any:
-        """decord's reader, or None where it is missing or does not count this file's frames as we do."""
-        if self.backend == "pyav" or (self.backend is None and self.problem):
-            return None
         try:
             import decord
 
             reader = decord.VideoReader(str(self.path), num_threads=self.threads)
         except Exception as error:  # not installed, or its own error type on damaged files
-            if self.backend == "decord":
-                raise VideoError(f"{self.name}: decord cannot read it ({type(error).__name__}); use 'pyav'") from error
-            return None
-        if len(reader) != len(self) and self.backend == "decord":
+            raise VideoError(f"{self.name}: decord cannot read it ({type(error).__name__}); use 'pyav'") from error
+        if len(reader) != len(self):
             raise VideoError(f"{self.name}: decord counts {len(reader)} frames, the file has {len(self)}; use 'pyav'")
-        return reader if len(reader) == len(self) else None
+        return reader
 
     def _seek_and_decode(self, container: Any, indices: list[int]) -> np.ndarray:
         """As ``_decode``; for a frame that cannot be decoded stands the next one that can, at the end the last."""
@@ -273,7 +269,7 @@ class CurrentFrame(Video):
         return self._film.read(indices)
 
 
-def open_video(source: str | Path | np.ndarray | Video, backend: Backend | None = None) -> Video:
+def open_video(source: str | Path | np.ndarray | Video, backend: Backend = "pyav") -> Video:
     """A path of a video file, a folder of frames, or a (T, H, W, 3) uint8 array -> a film.
 
     Raises:
