@@ -7,6 +7,8 @@ import torch.nn.functional as F
 from mmcontrast.encoders import TimmEncoder, TinyConv
 from mmcontrast.encoders.decoder import ChannelwiseLinear, upsampler
 from mmcontrast.errors import InputError
+from mmcontrast.exporting import export
+from mmcontrast.loading import load_encoder
 from mmcontrast.methods import Colorization, Inpainting, SplitBrain
 from mmcontrast.ops.color import rgb_to_lab
 from mmcontrast.ops.color_bins import rebalance
@@ -174,6 +176,16 @@ def test_split_brain_joins_two_halves_that_see_different_things(batch):
     grey = image.mean(1, keepdim=True).expand_as(image)
     flat = color.encoder(grey)
     torch.testing.assert_close(flat, flat[:1].expand_as(flat), atol=1e-3, rtol=1e-3)  # no colour, nothing to tell
+
+
+def test_each_half_can_be_loaded_by_name(batch, tmp_path):
+    method = SplitBrain(tiny(1, 6), tiny(2, 10), width=16).eval()
+    model = export(method, tmp_path / "model", dtype="float32")
+    for name, expected in ((f"lightness:{model}", method.halves.first), (f"color:{model}", method.halves.second)):
+        torch.testing.assert_close(load_encoder(name)(batch["image"]), expected(batch["image"]))
+    assert load_encoder(model).dim == 16
+    with pytest.raises(InputError, match="features"):
+        load_encoder(f"color:{export(Colorization(tiny(1), width=16), tmp_path / 'other')}")
 
 
 def test_split_brain_adds_both_predictions(batch):
