@@ -4,12 +4,12 @@ import tarfile
 import cv2
 import numpy as np
 import pytest
-import yaml
 
 from mmcontrast.data.scene_pairs import ScenePairs
 from mmcontrast.data.scenes import open_scenes, scale_intrinsics
 from mmcontrast.data.toy_scene import camera_around, write_toy_scene
 from mmcontrast.errors import InputError
+from tests.pdc_scene import to_quaternion, write_pdc_scene
 
 
 @pytest.fixture(scope="module")
@@ -22,38 +22,9 @@ def copy(toy, tmp_path):
     return shutil.copytree(toy, tmp_path / "copy")
 
 
-def to_quaternion(pose):
-    w = np.sqrt(1 + np.trace(pose[:3, :3])) / 2
-    r = pose[:3, :3]
-    return np.array([r[2, 1] - r[1, 2], r[0, 2] - r[2, 0], r[1, 0] - r[0, 1], 4 * w * w]) / (4 * w)  # x y z w
-
-
 @pytest.fixture
 def pdc(toy, tmp_path):
-    images = tmp_path / "caterpillar_scene" / "processed" / "images"
-    masks = images.parent / "image_masks"
-    masks.mkdir(parents=True)
-    images.mkdir()
-    poses = {}
-    for i in range(5):
-        shutil.copy(toy / f"color/{i:06d}.png", images / f"{i:06d}_rgb.png")
-        shutil.copy(toy / f"depth/{i:06d}.png", images / f"{i:06d}_depth.png")
-        mask = cv2.imread(str(toy / f"mask/{i:06d}.png"), cv2.IMREAD_UNCHANGED)
-        cv2.imwrite(str(masks / f"{i:06d}_mask.png"), (mask > 0).astype(np.uint8))
-        pose = np.loadtxt(toy / f"pose/{i:06d}.txt")
-        x, y, z, w = map(float, to_quaternion(pose))
-        poses[i] = {
-            "camera_to_world": {
-                "quaternion": {"w": w, "x": x, "y": y, "z": z},
-                "translation": dict(zip("xyz", map(float, pose[:3, 3]), strict=True)),
-            }
-        }
-    intrinsics = np.loadtxt(toy / "intrinsics.txt").ravel().tolist()
-    (images / "camera_info.yaml").write_text(
-        yaml.safe_dump({"camera_matrix": {"cols": 3, "rows": 3, "data": intrinsics}})
-    )
-    (images / "pose_data.yaml").write_text(yaml.safe_dump(poses))
-    return tmp_path / "caterpillar_scene"
+    return write_pdc_scene(toy, tmp_path / "caterpillar_scene")
 
 
 @pytest.fixture

@@ -3,6 +3,7 @@ import sys
 import cv2
 import numpy as np
 import pytest
+from PIL import Image
 
 from data_scripts import render_rgbd
 from mmcontrast.data.scene_report import report
@@ -57,6 +58,23 @@ def test_renders_are_sound_scenes(meshes, tmp_path, monkeypatch, capsys):
     assert summary["verdict"] == "sound"
     assert np.median([row["agree"] for row in pairs]) > 0.5
     assert np.median([row["grey"] / row["grey_same"] for row in pairs]) < 0.5
+
+
+def test_a_glb_file_brings_its_texture(tmp_path, monkeypatch):
+    pytest.importorskip("pybullet", reason="PyBullet is not installed (the render extra)")
+    trimesh = pytest.importorskip("trimesh", reason="trimesh is not installed (the render extra)")
+    mesh = trimesh.creation.box((0.2, 0.2, 0.2))
+    uv = np.tile([0.5, 0.5], (len(mesh.vertices), 1))
+    mesh.visual = trimesh.visual.TextureVisuals(uv, image=Image.new("RGB", (8, 8), (20, 200, 20)))
+    (tmp_path / "meshes").mkdir()
+    mesh.export(tmp_path / "meshes" / "cube.glb")
+    arguments = ("--scenes", 1, "--views", 2, "--objects", 1, 1, "--size", 96, 128)
+    assert run(monkeypatch, "--meshes", tmp_path / "meshes", "--out", tmp_path / "out", *arguments) == 0
+    (scene,) = open_scenes(tmp_path / "out")
+    assert scene.objects[1]["name"] == "cube"
+    view = scene.view(0)
+    red, green, blue = view.color[view.mask == 1].mean(0)
+    assert green > 2 * max(red, blue)
 
 
 def test_mistakes_are_explained(meshes, tmp_path, monkeypatch, capsys):
