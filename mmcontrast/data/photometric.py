@@ -81,7 +81,6 @@ def blur(image: Tensor, sigma: Tensor, active: Tensor, kernel: int) -> Tensor:
         active: (B,) bool; other samples are left alone.
         kernel: taps, odd.
     """
-
     taps = torch.arange(kernel, device=image.device) - kernel // 2
     weight = (-0.5 * (taps / sigma[:, None]).square()).exp()  # (B, kernel)
     weight = weight / weight.sum(1, keepdim=True)

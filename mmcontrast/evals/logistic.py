@@ -11,6 +11,7 @@ from mmcontrast.evals.ranking import topk_hits
 
 ROWS = 1 << 16  # samples at once: logits of a data set of millions would not fit
 SWEEP = tuple(10 ** (exponent / 2) for exponent in range(-12, 3))  # 1e-6 to 10, two a decade
+PATIENCE = 4  # values of C, two decades, that may be worse before a sweep ends
 
 
 class Classifier(NamedTuple):
@@ -124,6 +125,8 @@ def choose_C(
 ) -> tuple[float, dict[float, float]]:
     """The smallest C of those that do best on samples held out.
 
+    It goes from small to large and stops once the last few were all worse than the best before them.
+
     Args:
         features: (N, D), not scaled; each split scales by its own fitting part.
         target: as in ``fit_logistic``.
@@ -132,18 +135,25 @@ def choose_C(
         sweep: values of C.
         max_iter: iterations for each value; accuracy settles long before the weights do.
     Returns:
-        C, and the accuracy of each value, the mean over the splits.
+        C, and the accuracy of each value tried, the mean over the splits.
     """
     if not sweep or min(sweep) <= 0:
         raise InputError(f"values of C {list(sweep)}: give numbers above 0")
-    found = dict.fromkeys(sorted(sweep), 0.0)
+    parts = []
     for fitting, held_out in splits:
         scaling = Scaling.of(features[fitting])
-        x, rest = scaling(features[fitting]), scaling(features[held_out])
-        classifier = None
-        for C in found:
-            classifier = fit_logistic(x, target[fitting], classes, C, classifier, max_iter)  # begins at its neighbour
-            found[C] += accuracy(classifier(rest), target[held_out]) / len(splits)
+        parts.append((scaling(features[fitting]), scaling(features[held_out])))
+    found: dict[float, float] = {}
+    classifiers: list[Classifier | None] = [None] * len(parts)
+    for C in sorted(set(sweep)):
+        right = []
+        for i, ((fitting, held_out), (x, rest)) in enumerate(zip(splits, parts, strict=True)):
+            fitted = fit_logistic(x, target[fitting], classes, C, classifiers[i], max_iter)  # begins at its neighbour
+            classifiers[i] = fitted
+            right.append(accuracy(fitted(rest), target[held_out]))
+        found[C] = sum(right) / len(right)
+        if len(found) > PATIENCE and max([*found.values()][-PATIENCE:]) < max(found.values()):
+            break
     return max(found, key=lambda C: (found[C], -C)), found
 
 
