@@ -21,6 +21,7 @@ from mmcontrast.errors import InputError
 
 Source = str | Path | bytes | Image.Image | np.ndarray | Tensor
 Fit = Literal["crop", "squash", "random"]
+Interpolation = Literal["bicubic", "bilinear"]
 
 MAX_PIXELS = 50_000_000
 MAX_ASPECT = 50
@@ -69,29 +70,35 @@ def decode(source: Source, at_least: int | None = None, name: str | None = None)
         raise ImageError(f"{name}: cannot be decoded ({reason})") from error
 
 
-def load(source: Source, size: int, fit: Fit = "crop", name: str | None = None) -> Tensor:
+def load(
+    source: Source,
+    size: int,
+    fit: Fit = "crop",
+    name: str | None = None,
+    interpolation: Interpolation = "bicubic",
+) -> Tensor:
     """A picture brought to (3, size, size) uint8 without randomness; ``fit`` is "crop" or "squash"."""
     if fit not in ("crop", "squash"):
         raise InputError(f"fit is {fit!r}; a picture without a random key takes 'crop' or 'squash'")
     image = decode(source, at_least=3 * size, name=name)
-    image = crop(image, size) if fit == "crop" else squash(image, size)
+    image = (crop if fit == "crop" else squash)(image, size, interpolation)
     return torch.from_numpy(np.require(image, requirements="W")).permute(2, 0, 1)
 
 
-def crop(image: np.ndarray, size: int) -> np.ndarray:
+def crop(image: np.ndarray, size: int, interpolation: Interpolation = "bicubic") -> np.ndarray:
     """(H, W, 3) -> (size, size, 3): the short side brought to ``size``, then the centre."""
     height, width = image.shape[:2]
     if height <= width:
-        image = resize(image, size, int(size * width / height))
+        image = resize(image, size, int(size * width / height), interpolation)
     else:
-        image = resize(image, int(size * height / width), size)
+        image = resize(image, int(size * height / width), size, interpolation)
     top, left = round((image.shape[0] - size) / 2), round((image.shape[1] - size) / 2)
     return image[top : top + size, left : left + size]
 
 
-def squash(image: np.ndarray, size: int) -> np.ndarray:
+def squash(image: np.ndarray, size: int, interpolation: Interpolation = "bicubic") -> np.ndarray:
     """(H, W, 3) -> (size, size, 3): all of the picture, its aspect ratio given up."""
-    return resize(image, size, size)
+    return resize(image, size, size, interpolation)
 
 
 def random_crop(
@@ -100,6 +107,7 @@ def random_crop(
     generator: np.random.Generator,
     scale: tuple[float, float] = (0.9, 1.0),
     ratio: tuple[float, float] = (3 / 4, 4 / 3),
+    interpolation: Interpolation = "bicubic",
 ) -> np.ndarray:
     """(H, W, 3) -> (size, size, 3): a region of random area and shape, resized.
 
@@ -109,6 +117,7 @@ def random_crop(
         generator: where the randomness comes from.
         scale: smallest and largest area, as a fraction of the picture.
         ratio: narrowest and widest shape, width / height.
+        interpolation: of the resizing.
     """
     height, width = image.shape[:2]
     for _ in range(10):
@@ -120,19 +129,19 @@ def random_crop(
     else:  # the picture itself is too long or too wide: its largest central region of an allowed shape
         w, h = min(width, round(height * ratio[1])), min(height, round(width / ratio[0]))
         top, left = (height - h) // 2, (width - w) // 2
-        return resize(image[top : top + h, left : left + w], size, size)
+        return resize(image[top : top + h, left : left + w], size, size, interpolation)
     top, left = generator.integers(0, height - h, endpoint=True), generator.integers(0, width - w, endpoint=True)
-    return resize(image[top : top + h, left : left + w], size, size)
+    return resize(image[top : top + h, left : left + w], size, size, interpolation)
 
 
-def resize(image: np.ndarray, height: int, width: int) -> np.ndarray:
-    """(H, W, 3) uint8 -> (height, width, 3), antialiased bicubic, as PIL does it."""
+def resize(image: np.ndarray, height: int, width: int, interpolation: Interpolation = "bicubic") -> np.ndarray:
+    """(H, W, 3) uint8 -> (height, width, 3), antialiased, as PIL does it."""
     if image.shape[:2] == (height, width):
         return image
     pixels = torch.from_numpy(np.require(image, requirements=("C", "W"))).permute(2, 0, 1)[
         None
     ]  # (1, 3, H, W), channels last
-    pixels = F.interpolate(pixels, (height, width), mode="bicubic", antialias=True)
+    pixels = F.interpolate(pixels, (height, width), mode=interpolation, antialias=True)
     return pixels[0].permute(1, 2, 0).numpy()
 
 

@@ -13,7 +13,7 @@ from torch import Tensor
 from torch.utils.data import Dataset
 
 from mmcontrast.data.archives import Root
-from mmcontrast.data.decode import Fit, ImageError, crop, decode, random_crop, squash
+from mmcontrast.data.decode import Fit, ImageError, Interpolation, crop, decode, random_crop, squash
 from mmcontrast.data.sampler import Key
 from mmcontrast.data.samples import Samples
 from mmcontrast.data.templates import read_classnames
@@ -37,6 +37,7 @@ class Images(Dataset[dict[str, Any]]):
         scale: smallest and largest area of a random region, as a fraction of the picture.
         classnames: names of the classes, in order, or a file with one a line (``folder<TAB>name`` renames folders).
             A ``classes.txt`` inside the folder or next to the shards is found by itself.
+        interpolation: "bicubic" or "bilinear", how pictures are resized.
     """
 
     def __init__(
@@ -46,9 +47,10 @@ class Images(Dataset[dict[str, Any]]):
         fit: Fit = "crop",
         scale: tuple[float, float] = (0.9, 1.0),
         classnames: str | Path | Sequence[str] | None = None,
+        interpolation: Interpolation = "bicubic",
     ) -> None:
         self.samples = Samples(root)
-        self.pixels = Pixels(self.samples, size, fit, scale)
+        self.pixels = Pixels(self.samples, size, fit, scale, interpolation)
         names = classnames if classnames is not None else _beside(root)
         self._names = read_classnames(names) if isinstance(names, str | Path) else names
         self._column = next((c for c in ("cls", "json") if self.samples.has(c) and self._raw(0, c) is not None), None)
@@ -133,14 +135,19 @@ class Images(Dataset[dict[str, Any]]):
 class Pixels:
     """Reads sample ``key.index`` as (3, size, size) uint8."""
 
-    def __init__(self, samples: Samples, size: int, fit: Fit, scale: tuple[float, float]) -> None:
+    def __init__(
+        self, samples: Samples, size: int, fit: Fit, scale: tuple[float, float], interpolation: Interpolation
+    ) -> None:
         if fit not in get_args(Fit):
             raise InputError(f"fit is {fit!r}; choose one of {', '.join(get_args(Fit))}")
         if size < 1:
             raise InputError(f"size is {size}; wanted a number of pixels")
         if not 0 < scale[0] <= scale[1] <= 1:
             raise InputError(f"scale is {tuple(scale)}; wanted 0 < smallest <= largest <= 1")
+        if interpolation not in get_args(Interpolation):
+            raise InputError(f"interpolation is {interpolation!r}; choose one of {', '.join(get_args(Interpolation))}")
         self.samples, self.size, self.fit, self.scale = samples, size, fit, scale
+        self.interpolation: Interpolation = interpolation
 
     def __call__(self, key: Key) -> Tensor:
         """The picture, cropped with the key's randomness where ``fit`` is "random"."""
@@ -150,9 +157,11 @@ class Pixels:
         at_least = int(1.5 * self.size / self.scale[0] ** 0.5) if random else 3 * self.size
         image = decode(data, at_least, self.samples.name(key.index))  # (H, W, 3)
         if random:
-            image = random_crop(image, self.size, np.random.default_rng(key.fold()), self.scale)
+            image = random_crop(
+                image, self.size, np.random.default_rng(key.fold()), self.scale, interpolation=self.interpolation
+            )
         else:
-            image = (crop if self.fit == "crop" else squash)(image, self.size)
+            image = (crop if self.fit == "crop" else squash)(image, self.size, self.interpolation)
         return torch.from_numpy(np.require(image, requirements="W")).permute(2, 0, 1)  # (3, size, size)
 
 

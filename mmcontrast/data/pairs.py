@@ -10,7 +10,7 @@ from torch.utils.data import Dataset
 
 from mmcontrast.data.archives import Root
 from mmcontrast.data.captions import Packed, captions_of, read_captions
-from mmcontrast.data.decode import Fit
+from mmcontrast.data.decode import Fit, Interpolation
 from mmcontrast.data.images import Images, Pixels
 from mmcontrast.data.sampler import Key
 from mmcontrast.data.samples import Samples
@@ -40,6 +40,7 @@ class ImageText(Dataset[dict[str, Any]]):
         classnames: as in ``Images``.
         templates: of class names, the sentences that make captions: a set's name, a file, or sentences with ``{}``.
         prompts: of class names, whole captions: a mapping from class name to captions, or a JSON file with one.
+        interpolation: "bicubic" or "bilinear", how pictures are resized.
     """
 
     def __init__(
@@ -53,6 +54,7 @@ class ImageText(Dataset[dict[str, Any]]):
         classnames: str | Path | Sequence[str] | None = None,
         templates: str | Path | Sequence[str] = "simple",
         prompts: str | Path | Mapping[str, Sequence[str]] | None = None,
+        interpolation: Interpolation = "bicubic",
     ) -> None:
         self._packed: Packed | None = None
         self._by_class: Packed | None = None
@@ -73,7 +75,7 @@ class ImageText(Dataset[dict[str, Any]]):
             if not self._has_captions():
                 self._labelled = Images(root, size, classnames=classnames)
                 self._by_class = Packed(_class_captions(self._labelled, read_templates(templates), prompts))
-        self.pixels = Pixels(self.samples, size, fit, scale)
+        self.pixels = Pixels(self.samples, size, fit, scale, interpolation)
 
     def __len__(self) -> int:
         return len(self.samples)

@@ -62,7 +62,8 @@ def extract(
     folder = None
     wanted: np.ndarray = np.arange(len(images)) if places is None else places
     if cache is not False:
-        what = f"{getattr(embed, '__qualname__', embed)} {images.pixels.size} {images.pixels.fit}"
+        pixels = images.pixels
+        what = f"{getattr(embed, '__qualname__', embed)} {pixels.size} {pixels.fit} {pixels.interpolation}"
         key = content_key(
             ["features 1", fingerprint(module), what, *_identity(images.samples)]
             + ([] if places is None else [str(places.tolist())])

@@ -12,7 +12,7 @@ from mmcontrast.data.images import Images
 from mmcontrast.encoders.base import Encoder
 from mmcontrast.errors import InputError
 from mmcontrast.evals.features import extract
-from mmcontrast.predict.images import fit_of
+from mmcontrast.predict.images import square
 
 Data = str | Path | Images
 
@@ -87,9 +87,10 @@ def same_classes(train: Images, test: Images) -> Tensor:
 
 
 def _open(encoder: Encoder, data: Data, settings: Settings) -> Images:
-    return (
-        data if isinstance(data, Images) else Images(data, settings.image_size or encoder.image_size, fit_of(encoder))
-    )
+    if isinstance(data, Images):
+        return data
+    shape = square(encoder)
+    return Images(data, **{**shape, "size": settings.image_size or shape["size"]})
 
 
 def _embed(encoder: Encoder, images: Images, settings: Settings, embed: Callable[[Tensor], Tensor]) -> Labelled:

@@ -12,7 +12,7 @@ from mmcontrast.errors import InputError
 from mmcontrast.evals.features import evaluating, extract
 from mmcontrast.evals.ranking import recall_at
 from mmcontrast.methods.clip import CLIP
-from mmcontrast.predict.images import fit_of
+from mmcontrast.predict.images import square
 from mmcontrast.predict.prompts import PROMPT_BATCH
 
 
@@ -38,7 +38,7 @@ def retrieval(
         ``i2t_r1``, ``i2t_r5``, ``i2t_r10``, ``t2i_r1``, ``t2i_r5``, ``t2i_r10`` in [0, 1] (ties count as a random order
         would have them), ``n_images``, ``n_captions``, ``unreadable`` pictures left out with their captions.
     """
-    pairs = data if isinstance(data, ImageText) else ImageText(data, method.encoder.image_size, fit_of(method.encoder))
+    pairs = data if isinstance(data, ImageText) else ImageText(data, **square(method.encoder))
     image = extract(method, method.embed_image, pairs, batch_size, cache, progress)
     if not len(image.vectors):
         raise InputError(f"none of the {len(pairs)} pictures can be read; the first is {image.unreadable[0]}")

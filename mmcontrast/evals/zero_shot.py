@@ -14,7 +14,7 @@ from mmcontrast.evals.confusion import confusion, draw_confusion
 from mmcontrast.evals.features import evaluating, extract
 from mmcontrast.evals.ranking import topk_hits
 from mmcontrast.methods.clip import CLIP
-from mmcontrast.predict.images import fit_of
+from mmcontrast.predict.images import square
 from mmcontrast.predict.prompts import PromptSet, Templates, embed_prompts
 
 
@@ -50,7 +50,7 @@ def zero_shot(
     if isinstance(data, Images):
         images = data
     else:
-        images = Images(data, method.encoder.image_size, fit_of(method.encoder), classnames=classnames)
+        images = Images(data, classnames=classnames, **square(method.encoder))
         classnames = None
     classes = _class_names(images, classnames)
     prompts = PromptSet([name.replace("_", " ") for name in classes], templates)

@@ -4,7 +4,7 @@ import contextlib
 import hashlib
 import os
 import secrets
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
 from pathlib import Path
 
 import numpy as np
@@ -47,19 +47,45 @@ def content_key(parts: Iterable[str]) -> str:
 def load_array(file: Path) -> Tensor | None:
     """The tensor saved as ``file``; None where there is none or it cannot be read (it is then made anew)."""
     try:
-        return torch.from_numpy(np.load(file, allow_pickle=False))
+        array = np.load(file, allow_pickle=False)
+        with contextlib.suppress(OSError):
+            os.utime(file)  # what is used stays; _prune takes the oldest
+        return torch.from_numpy(array)
     except (OSError, ValueError, EOFError):
         return None
 
 
-def save_array(file: Path, tensor: Tensor) -> None:
-    """Writes ``file`` (.npy) in one step: readers see all of it or nothing.  A full or read-only disk is no error."""
+def save_array(file: Path, tensor: Tensor, keep_bytes: int | None = None) -> None:
+    """Writes ``file`` (.npy) in one step: readers see all of it or nothing.  A full or read-only disk is no error.
+
+    Args:
+        keep_bytes: the most that the .npy files of its folder may take; those longest unused go.  None: no limit.
+    """
     part = file.with_name(f".{file.name}.{secrets.token_hex(8)}")
     try:
         file.parent.mkdir(parents=True, exist_ok=True)
         with part.open("wb") as stream:
             np.save(stream, tensor.detach().cpu().numpy(), allow_pickle=False)
         os.replace(part, file)
+        if keep_bytes is not None:
+            _prune(file.parent, keep_bytes)
     except OSError:
         with contextlib.suppress(OSError):
             part.unlink()
+
+
+def _prune(folder: Path, keep_bytes: int) -> None:
+    """Deletes the longest unused .npy files of a folder until the rest fits into ``keep_bytes``; the newest stays."""
+    total = 0
+    for place, (_, size, file) in enumerate(sorted(_files(folder), reverse=True)):
+        total += size
+        if place and total > keep_bytes:
+            file.unlink(missing_ok=True)
+
+
+def _files(folder: Path) -> Iterator[tuple[int, int, Path]]:
+    """(time of last use, bytes, path)"""
+    for file in folder.glob("*.npy"):
+        with contextlib.suppress(FileNotFoundError):  # another process was faster
+            status = file.stat()
+            yield status.st_mtime_ns, status.st_size, file

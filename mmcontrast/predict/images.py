@@ -7,14 +7,14 @@ from concurrent.futures import Future, ThreadPoolExecutor
 from functools import partial
 from itertools import islice
 from pathlib import Path
-from typing import Literal, NamedTuple, TypeVar
+from typing import Literal, NamedTuple, TypedDict, TypeVar
 
 import numpy as np
 import torch
 from PIL import Image
 from torch import Tensor
 
-from mmcontrast.data.decode import EXTENSIONS, load
+from mmcontrast.data.decode import EXTENSIONS, Interpolation, load
 from mmcontrast.encoders.base import Encoder
 from mmcontrast.errors import InputError
 
@@ -67,14 +67,26 @@ def each(pictures: Pictures) -> Iterator[Picture]:
         )
 
 
-def fit_of(encoder: Encoder) -> Literal["crop", "squash"]:
-    """How pictures become squares for an encoder: the ``fit`` of the data sets."""
-    return "squash" if encoder.crop == "squash" else "crop"
+class Square(TypedDict):
+    """How pictures become squares: arguments of ``load`` and of the data sets."""
+
+    size: int
+    fit: Literal["crop", "squash"]
+    interpolation: Interpolation
+
+
+def square(encoder: Encoder) -> Square:
+    """The squares that an encoder's pooled face was made for; resized bicubically where it wants what nobody has."""
+    return {
+        "size": encoder.image_size,
+        "fit": "squash" if encoder.crop == "squash" else "crop",
+        "interpolation": "bilinear" if encoder.interpolation == "bilinear" else "bicubic",
+    }
 
 
 def batches(pictures: Pictures, encoder: Encoder, batch_size: int) -> Iterator[Batch]:
     """Any pictures as square batches for an encoder's pooled face, decoded ahead."""
-    return read_ahead(partial(load, size=encoder.image_size, fit=fit_of(encoder)), each(pictures), batch_size)
+    return read_ahead(partial(load, **square(encoder)), each(pictures), batch_size)
 
 
 def read_ahead(read: Callable[[T], Tensor], items: Iterable[T], batch_size: int, ahead: int = 2) -> Iterator[Batch]:

@@ -16,6 +16,7 @@ from mmcontrast.methods.clip import CLIP
 from mmcontrast.predict.cache import cache_directory, content_key, fingerprint, load_array, save_array
 
 PROMPT_BATCH = 256
+CACHE_BYTES = 256 << 20  # of label vectors kept between runs
 Labels = Sequence[str] | Mapping[str, Sequence[str]]
 Templates = str | Path | Sequence[str]
 
@@ -94,7 +95,7 @@ def embed_prompts(
             return known.to(device)
     vectors = _mean_directions(model, prompts, device)
     if file is not None:
-        save_array(file, vectors)
+        save_array(file, vectors, CACHE_BYTES)
     return vectors
 
 

@@ -168,12 +168,13 @@ def test_a_large_jpeg_is_decoded_small_enough_and_large_enough():
     assert abs(load(data, 32).float() - load(photo, 32).float()).max() < 4
 
 
-def test_crop_is_what_pil_and_torchvision_do(photographs: list[Path]):
+@pytest.mark.parametrize("interpolation", ["bicubic", "bilinear"])
+def test_crop_is_what_pil_and_torchvision_do(photographs: list[Path], interpolation):
     from torchvision.transforms import CenterCrop, Compose, InterpolationMode, Resize
 
     picture = Image.open(photographs[0]).convert("RGB")
-    theirs = Compose([Resize(64, InterpolationMode.BICUBIC), CenterCrop(64)])(picture)
-    difference = abs(crop(np.asarray(picture), 64).astype(int) - np.asarray(theirs))
+    theirs = Compose([Resize(64, InterpolationMode(interpolation)), CenterCrop(64)])(picture)
+    difference = abs(crop(np.asarray(picture), 64, interpolation).astype(int) - np.asarray(theirs))
     assert difference.max() <= 1
 
 

@@ -1,3 +1,5 @@
+import os
+
 import numpy as np
 import pytest
 import torch
@@ -95,6 +97,19 @@ def test_saving_leaves_only_the_whole_file(tmp_path):
     save_array(tmp_path / "deep" / "a.npy", torch.arange(3.0))
     assert [p.name for p in (tmp_path / "deep").iterdir()] == ["a.npy"]
     torch.testing.assert_close(load_array(tmp_path / "deep" / "a.npy"), torch.arange(3.0))
+
+
+def test_a_full_cache_forgets_what_was_longest_unused(tmp_path):
+    size = 1000 * 4 + 128  # an .npy header takes 128 bytes
+    files = [tmp_path / f"{name}.npy" for name in "abc"]
+    for age, file in enumerate(files):
+        save_array(file, torch.zeros(1000))
+        os.utime(file, ns=(age, age))
+    assert load_array(files[0]) is not None  # used, and so the youngest but for the next
+    save_array(tmp_path / "d.npy", torch.zeros(1000), keep_bytes=3 * size)
+    assert sorted(p.name for p in tmp_path.iterdir()) == ["a.npy", "c.npy", "d.npy"]
+    save_array(tmp_path / "e.npy", torch.zeros(1000), keep_bytes=1)
+    assert [p.name for p in tmp_path.iterdir()] == ["e.npy"]
 
 
 def test_the_cache_folder_follows_the_environment(monkeypatch, tmp_path):
