@@ -4,7 +4,6 @@ from collections.abc import Sequence
 from pathlib import Path
 
 import numpy as np
-import torch
 import torch.nn.functional as F
 from matplotlib import colormaps
 from matplotlib.figure import Figure
@@ -43,11 +42,10 @@ def beside(photo: np.ndarray, maps: Sequence[np.ndarray], height: int = 320, col
     return sheet
 
 
-def colour_attention(maps: Tensor) -> list[np.ndarray]:
-    """(heads, h, w) -> for the mean and for each head (h, w, 3) uint8, each from its own smallest to largest."""
-    every = torch.cat([maps.mean(0, keepdim=True), maps])
-    low, high = every.amin((1, 2), keepdim=True), every.amax((1, 2), keepdim=True)
-    scaled = (every - low) / (high - low).clamp(min=1e-12)
+def colour_maps(maps: Tensor) -> list[np.ndarray]:
+    """(N, h, w) -> N of (h, w, 3) uint8, each from its own smallest to largest."""
+    low, high = maps.amin((1, 2), keepdim=True), maps.amax((1, 2), keepdim=True)
+    scaled = (maps - low) / (high - low).clamp(min=1e-12)
     return [(255 * colormaps["inferno"](part.numpy())[..., :3]).round().astype(np.uint8) for part in scaled]
 
 

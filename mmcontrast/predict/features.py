@@ -90,8 +90,21 @@ class FeatureExtractor:
         Raises:
             InputError: the encoder has no attention.
         """
+        return self.encoder.attention(self._whole(picture))[0].float().cpu()
+
+    @torch.inference_mode()
+    def activations(self, picture: Picture) -> Tensor:
+        """(blocks, h, w) float32 on the CPU: where each block of any network is active, on the finest block's grid.
+
+        Sums of squares over channels (Zagoruyko and Komodakis 2017, 1612.03928), as in RotNet's figure 3.
+        """
+        maps = [block.float().square().sum(1, keepdim=True) for block in self.encoder.blocks(self._whole(picture))]
+        size = max((part.shape[2:] for part in maps), key=lambda side: side[0])
+        return torch.cat([F.interpolate(part, size, mode="bilinear") for part in maps], 1)[0].cpu()
+
+    def _whole(self, picture: Picture) -> Tensor:
+        """(1, 3, H, W) in [0, 1] on the device, of the resolution at which patches are seen."""
         frame = self.read(picture)
         pixels = torch.from_numpy(np.require(frame, requirements="W")).permute(2, 0, 1)[None]
-        image = to_float(pixels.contiguous(), self.device)  # (1, 3, H, W)
-        image = F.interpolate(image, self.frames.size(*frame.shape[:2]), mode="bilinear", antialias=True)
-        return self.encoder.attention(image)[0].float().cpu()
+        size = self.frames.size(*frame.shape[:2])
+        return F.interpolate(to_float(pixels.contiguous(), self.device), size, mode="bilinear", antialias=True)

@@ -14,7 +14,7 @@ if TYPE_CHECKING:
 
     from mmcontrast.predict.features import FeatureExtractor
 
-SHOWN = ("pca", "attention", "tsne", "neighbours")
+SHOWN = ("pca", "attention", "activations", "tsne", "neighbours")
 # What a method makes of pictures, by itself -> the method that does (``Method.pictures``).
 METHOD_PICTURES = {
     "rotation": "Rotation",
@@ -36,7 +36,8 @@ def add_features(subparsers) -> None:
         help="show and save what an encoder sees",
         description="Vectors of pictures (features.npz, features.csv with one row per file), and pictures of them: "
         "pca (patches as colours, one basis for all pictures), attention (each head of a vision transformer), "
-        "tsne (a map of all pictures), neighbours (the nearest pictures of each query). "
+        "activations (where each block of any network is active), tsne (a map of all pictures), neighbours (the "
+        "nearest pictures of each query). "
         f"What a trained method makes of the pictures: {', '.join(METHOD_PICTURES)}.",
         epilog="example: mmcontrast predict features --model clip-lite --show pca,neighbours --out seen photos/",
     )
@@ -82,6 +83,7 @@ def run_features(args: argparse.Namespace) -> int:
         shows: dict[str, Callable[[], Any]] = {
             "pca": lambda: _show_pca(see, readable, out, args.region),
             "attention": lambda: _show_attention(see, readable, out),
+            "activations": lambda: _show_activations(see, readable, out),
             "tsne": lambda: _show_tsne(readable, vectors, out, args.seed),
             "neighbours": lambda: _show_neighbours(see, readable, vectors, out, args.query, args.k),
         }
@@ -159,16 +161,21 @@ def _show_attention(see: "FeatureExtractor", files: Sequence[Path], out: Path) -
     """Writes attention/NAME.png: the picture, the mean over heads and each head; attention.png; attention.npz."""
     import torch
 
-    from mmcontrast.predict.feature_pictures import colour_attention
+    from mmcontrast.predict.feature_pictures import colour_maps
 
-    _each_beside(
-        see,
-        files,
-        out,
-        "attention",
-        lambda file: see.attention(file).numpy(),
-        lambda found: colour_attention(torch.from_numpy(found)),
-    )
+    with_mean = lambda found: torch.cat([found.mean(0, keepdim=True), found])
+    paint = lambda found: colour_maps(with_mean(torch.from_numpy(found)))
+    _each_beside(see, files, out, "attention", lambda file: see.attention(file).numpy(), paint)
+
+
+def _show_activations(see: "FeatureExtractor", files: Sequence[Path], out: Path) -> None:
+    """Writes activations/NAME.png: the picture and a map of each block; activations.png; activations.npz."""
+    import torch
+
+    from mmcontrast.predict.feature_pictures import colour_maps
+
+    paint = lambda found: colour_maps(torch.from_numpy(found))
+    _each_beside(see, files, out, "activations", lambda file: see.activations(file).numpy(), paint)
 
 
 def _each_beside(

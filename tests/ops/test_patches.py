@@ -2,7 +2,17 @@ import pytest
 import torch
 
 from mmcontrast.errors import InputError
-from mmcontrast.ops.patches import block_mask, patchify, random_mask, sincos_positions, unpatchify
+from mmcontrast.ops.patches import (
+    block_mask,
+    cut,
+    framed,
+    paste,
+    patchify,
+    random_mask,
+    sincos_positions,
+    standardise,
+    unpatchify,
+)
 
 
 def test_patches_in_reading_order_and_back():
@@ -53,3 +63,33 @@ def test_block_masks_hide_rectangles():
     assert (right - share).mean() > 0.35  # a hidden patch's neighbour is hidden far more often than any patch
     assert torch.equal(block_mask(torch.arange(7, 9), 14, 14, stream=1), hidden[7:9])
     assert block_mask(torch.arange(50), 2, 2, stream=1, probability=1.0).any(1).all()
+
+
+def test_squares_anywhere_cut_and_pasted():
+    image = torch.rand(2, 3, 9, 11)
+    top, left = torch.tensor([[0, 5], [6, 1]]), torch.tensor([[8, 0], [2, 7]])
+    squares = cut(image, top, left, 3)
+    assert squares.shape == (2, 2, 3, 3, 3)
+    assert torch.equal(squares[1, 0], image[1, :, 6:9, 2:5])
+    assert torch.equal(squares[0, 1], image[0, :, 5:8, 0:3])
+    sheet = paste(squares, top, left.clamp(max=6), 9)
+    assert torch.equal(sheet[1, :, 6:9, 2:5], squares[1, 0])
+    assert (sheet == 0.5).all(1).sum(dim=(1, 2)).tolist() == [81 - 18] * 2
+
+
+def test_patches_are_standardised_by_channel_and_flat_ones_vanish():
+    patches = torch.rand(4, 2, 3, 5, 5) * 7
+    patches[0, 0, 1] = 2.5
+    found = standardise(patches)
+    assert found[0, 0, 1].abs().max() == 0
+    assert found[1:].mean((-2, -1)).abs().max() < 1e-5
+    torch.testing.assert_close(found[1:].std((-2, -1), correction=0), torch.ones(3, 2, 3), atol=1e-3, rtol=0)
+
+
+def test_frames_are_green_or_red_and_around():
+    image = torch.rand(2, 3, 24, 30)
+    found = framed(image, torch.tensor([True, False]))
+    assert found.shape == (2, 3, 26, 32)
+    assert torch.equal(found[:, :, 1:-1, 1:-1], image)
+    assert found[0, 1, 0, 0] > found[0, 0, 0, 0]
+    assert found[1, 0, -1, -1] > found[1, 1, -1, -1]

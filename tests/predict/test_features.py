@@ -8,7 +8,7 @@ from torch.testing import assert_close
 from mmcontrast.encoders import TimmEncoder, TinyConv
 from mmcontrast.encoders.pixels import RawPixels
 from mmcontrast.errors import InputError
-from mmcontrast.predict.feature_pictures import beside, colour_attention, stack, tsne
+from mmcontrast.predict.feature_pictures import beside, colour_maps, stack, tsne
 from mmcontrast.predict.features import FeatureExtractor
 from mmcontrast.predict.patch_pca import PatchPCA, components, otsu
 
@@ -50,7 +50,7 @@ def test_attention_is_seen_at_the_same_resolution():
     maps = see.attention(np.random.default_rng(0).integers(0, 256, (100, 150, 3), np.uint8))
     assert maps.shape == (2, 4, 6)
     assert (maps.sum((1, 2)) < 1).all()
-    coloured = colour_attention(maps)
+    coloured = colour_maps(torch.cat([maps.mean(0, keepdim=True), maps]))
     assert [part.shape for part in coloured] == [(4, 6, 3)] * 3
     brightest = np.unravel_index(coloured[1].astype(int).sum(2).argmax(), (4, 6))
     assert maps[0][brightest] == maps[0].max()

@@ -22,12 +22,13 @@ def test_everything_at_once(folder, tmp_path, capsys):
     arguments = ["predict", "features", str(folder), "--model", "random:timm:test_vit", "--resolution", "64"]
     assert main([*arguments, "--show", "all", "--k", "3", "--out", str(tmp_path)]) == 0
     assert "wrote 12 vectors" in capsys.readouterr().err
-    for name in ("pca", "attention", "tsne", "neighbours"):
+    for name in ("pca", "attention", "activations", "tsne", "neighbours"):
         assert picture_size(tmp_path / f"{name}.png") > 200
-    for name in ("pca", "attention"):
+    for name in ("pca", "attention", "activations"):
         assert len(list((tmp_path / name).glob("*.png"))) == 12
     assert np.load(tmp_path / "pca.npz")["0000_000"].shape == (4, 4, 3)
     assert np.load(tmp_path / "attention.npz")["0000_000"].shape == (2, 4, 4)
+    assert np.load(tmp_path / "activations.npz")["0000_000"].shape == (6, 4, 4)
     saved = np.load(tmp_path / "features.npz")
     assert saved["vectors"].shape == (12, 64)
     assert [row["path"] for row in rows(tmp_path / "features.csv")] == saved["paths"].tolist()
