@@ -3,8 +3,8 @@
 import torch
 from torch import Tensor
 
-ROWS = 8192  # of the bank at once
-CELLS = {"cpu": 1 << 21, "cuda": 1 << 27}  # products at once: what stays in a CPU's cache, what fills a GPU
+ROWS = 1 << 15  # of the bank at once
+CELLS = {"cpu": 1 << 22, "cuda": 1 << 27}  # products at once
 
 
 def nearest(queries: Tensor, bank: Tensor, k: int, rows: int = ROWS) -> tuple[Tensor, Tensor]:
@@ -23,7 +23,7 @@ def nearest(queries: Tensor, bank: Tensor, k: int, rows: int = ROWS) -> tuple[Te
     """
     best = queries.new_full((len(queries), k), -torch.inf)
     places = torch.zeros(len(queries), k, dtype=torch.int64, device=queries.device)
-    step = max(1, CELLS.get(queries.device.type, 1 << 21) // min(rows, len(bank)))
+    step = max(1, CELLS.get(queries.device.type, 1 << 22) // min(rows, len(bank)))
     for start in range(0, len(bank), rows):
         block = bank[start : start + rows].to(queries.device)
         for low in range(0, len(queries), step):
