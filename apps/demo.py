@@ -2,10 +2,10 @@
 
 import gradio as gr
 
-from mmcontrast.apps import match, track, zero_shot
+from mmcontrast.apps import look_inside, match, track, zero_shot
 
 TITLE = "mmcontrast"
-APPS = (zero_shot, match, track)
+APPS = (zero_shot, match, track, look_inside)
 
 
 def build(name: str | None = None) -> None:

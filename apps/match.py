@@ -58,9 +58,8 @@ def build(name: str | None = None) -> None:
         )
     examples.dataset.click(lambda: ([None, None], "", None), None, [given, text, table], api_visibility="private")
     left.select(_click, [*pair, text, named], [*shown, given], **private)
-    text.submit(match, [left, right, text, named, given], shown, **private)
     clear.click(_given, pair, [*shown, given], **private)
-    typed.click(match, [left, right, text, named, given], shown, api_name="match", **busy)
+    gr.on([typed.click, text.submit], match, [left, right, text, named, given], shown, api_name="match", **busy)
     mutual.click(mutual_matches, [left, right, named, given], [left, right], api_name="mutual_matches", **busy)
     colours.click(descriptor_colours, [left, right, named, given], [left, right], api_name="descriptor_colours", **busy)
 

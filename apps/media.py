@@ -16,4 +16,4 @@ PHOTOGRAPHS = [
     *_find("sklearn", "datasets/images/china.jpg", "datasets/images/flower.jpg"),
 ]
 PAIRS = [_find("gradio", "media_assets/images/cheetah1.jpg", "test_data/cheetah2.jpg")]
-FILMS = _find("gradio", "media_assets/videos/b.mp4", "media_assets/videos/a.mp4", "media_assets/videos/world.mp4")
+FILMS = _find("gradio", "media_assets/videos/b.mp4")

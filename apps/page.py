@@ -98,9 +98,12 @@ def one_sentence() -> Iterator[None]:
     try:
         yield
     except InputError as error:
-        inside = re.escape(get_upload_folder()) + r"/(?:[^/\s]+/)?"
-        sentence = re.sub(inside, "", str(error)).replace("\n", " ")
-        raise gr.Error(html.escape(sentence, quote=False), print_exception=False) from None
+        raise gr.Error(html.escape(without_folders(error), quote=False), print_exception=False) from None
+
+
+def without_folders(error: Exception) -> str:
+    """Its message in one line, uploads by their base names."""
+    return re.sub(re.escape(get_upload_folder()) + r"/(?:[^/\s]+/)?", "", str(error)).replace("\n", " ")
 
 
 _loading = threading.Lock()

@@ -26,8 +26,8 @@ def build(name: str | None = None) -> None:
     gr.Markdown("Give a film, **paint over an object in its first frame**, or click points in it, and press Track.")
     with gr.Row():
         with gr.Column():
-            video = gr.Video(label="Film, at most two minutes", sources=["upload", "webcam"], height=240)
-            gr.Examples(FILMS, video, label="Or try one of these", api_visibility="private")
+            video = gr.Video(label="Film, at most two minutes", sources=["upload", "webcam"], height=300)
+            gr.Examples(FILMS, video, label="Or try this one", api_visibility="private")
             follow = gr.Radio(list(KINDS), value=next(iter(KINDS)), label="Follow")
             painted = gr.ImageEditor(
                 label="First frame: paint objects, each in a colour of its own",

@@ -8,7 +8,7 @@ from typing import Any
 import gradio as gr
 
 from mmcontrast.apps.media import PHOTOGRAPHS
-from mmcontrast.apps.page import default, model, model_field, one_sentence
+from mmcontrast.apps.page import default, model, model_field, one_sentence, without_folders
 from mmcontrast.apps.uploads import new_file, path_of, picture
 from mmcontrast.errors import InputError
 from mmcontrast.predict.prompts import TEMPLATES
@@ -77,7 +77,7 @@ def classify_all(
             try:
                 scores = classifier(picture(file))[0].tolist()
             except InputError as error:
-                reason = str(error).removeprefix(f"{file}: ")
+                reason = without_folders(error).removeprefix(f"{Path(file).name}: ")
                 shown.append([Path(file).name, f"not read: {reason}", None])
                 rows.writerow([Path(file).name, "", "", reason])
                 continue

@@ -62,16 +62,19 @@ class MAE(Method):
     def forward(self, batch: dict[str, Any]) -> dict[str, Tensor]:
         """One batch -> mean squared error on hidden patches."""
         patches = patchify(batch["image"], self.vit.stride)  # (B, N, P)
-        painted, hidden = self._paint(batch["image"], batch["key"])
+        painted, hidden = self._paint(batch["image"], batch["key"], self.mask_ratio)
         return {"loss": masked_patches(painted, patches, hidden, self.normalise)}
 
     @torch.no_grad()
-    def reconstruct(self, image: Tensor, key: Tensor | None = None) -> tuple[Tensor, Tensor]:
+    def reconstruct(
+        self, image: Tensor, key: Tensor | None = None, mask_ratio: float | None = None
+    ) -> tuple[Tensor, Tensor]:
         """What the encoder sees and what the decoder makes of it.
 
         Args:
             image: (B, 3, H, W) in [0, 1].
             key: (B,) int64, of the masks; None: 0 to B - 1.
+            mask_ratio: share of hidden patches; None: that of training.
         Returns:
             (B, 3, H, W) in [0, 1] twice: the picture with hidden patches in grey, and with them painted.  With
             ``normalise`` each painted patch gets the true one's mean and deviation, as in the paper's figures.
@@ -79,7 +82,7 @@ class MAE(Method):
         if key is None:
             key = torch.arange(len(image), device=image.device)
         patches = patchify(image, self.vit.stride)
-        painted, hidden = self._paint(image, key)
+        painted, hidden = self._paint(image, key, self.mask_ratio if mask_ratio is None else mask_ratio)
         if self.normalise:
             mean, deviation = patch_statistics(patches)
             painted = painted * deviation + mean
@@ -87,10 +90,16 @@ class MAE(Method):
         seen, whole = (unpatchify(p, self.vit.stride, *image.shape[2:]).clamp(0, 1) for p in shown)
         return seen, whole
 
-    def _paint(self, image: Tensor, key: Tensor) -> tuple[Tensor, Tensor]:
+    @torch.no_grad()
+    def pictures(self, image: Tensor, key: Tensor) -> dict[str, Tensor]:
+        """Pictures as the encoder sees them, and as they are painted."""
+        seen, painted = self.reconstruct(image, key)
+        return {"photograph": image, "seen": seen, "painted": painted}
+
+    def _paint(self, image: Tensor, key: Tensor, mask_ratio: float) -> tuple[Tensor, Tensor]:
         """(B, N, P) painted patches, and (B, N) bool which of them were hidden."""
         height, width = (side // self.vit.stride for side in image.shape[2:])
-        keep, hidden = random_mask(key, height * width, self.mask_ratio, _MASKS)
+        keep, hidden = random_mask(key, height * width, mask_ratio, _MASKS)
         prefix, visible = encode_tokens(self.vit, image, keep=keep)
         prefix, visible = self.embed(prefix), self.embed(visible)
         tokens = self.mask_token.to(visible.dtype).expand(*hidden.shape, -1)  # (B, N, decoder_dim)

@@ -1,0 +1,130 @@
+"""See what a model sees in a picture.  Alone: ``python apps/look_inside.py --port 7861``."""
+
+from collections.abc import Callable
+from typing import Any, NamedTuple
+
+import gradio as gr
+import numpy as np
+from PIL import Image
+
+from mmcontrast.apps.media import PHOTOGRAPHS
+from mmcontrast.apps.page import default, model, model_field, one_sentence
+from mmcontrast.apps.uploads import picture
+from mmcontrast.errors import InputError
+from mmcontrast.predict import inside
+
+TITLE = "Look inside"
+SIDE = 448  # pixels, of what is shown
+
+
+class View(NamedTuple):
+    """One way of looking: what it is, what it needs, and bundled models that have it."""
+
+    caption: str
+    wanted: str
+    show: Callable[[Any, np.ndarray, float, int], inside.Shown]
+    models: tuple[str, ...] = ()
+
+
+VIEWS = {
+    "patch colours": View(
+        "Patches that the model finds alike get like colours.",
+        "Give any model with a grid, such as clip-lite.",
+        lambda m, p, share, key: inside.patch_colours(m, p),
+        ("dino-lite", "clip-lite"),
+    ),
+    "attention": View(
+        "Where each head of the last block looks.",
+        "Give a vision transformer: dino-lite where it is bundled, a run of DINO, DINOv2 or MAE, or timm:vit_...",
+        lambda m, p, share, key: inside.attention(m, p),
+        ("dino-lite",),
+    ),
+    "activations": View(
+        "Where each block of the network is active, from the first to the last.",
+        "Give any model, such as clip-lite.",
+        lambda m, p, share, key: inside.activations(m, p),
+        ("clip-lite", "dino-lite"),
+    ),
+    "hidden patches": View(
+        "Most of the picture is hidden, and the model paints what it expects there.",
+        "Give a model trained by MAE: a run directory, such as runs/mae_smoke of configs/smoke/mae.yaml.",
+        inside.hidden_patches,
+        ("mae-lite",),
+    ),
+    "colours": View(
+        "The picture is made grey, and the model colours it.",
+        "Give a model trained by Colorization or SplitBrain: a bundled one, or a run directory.",
+        lambda m, p, share, key: inside.colours(m, p),
+        ("colorization", "colorization-lite"),
+    ),
+    "puzzle": View(
+        "What the model was trained to do: put a jigsaw together, turn a picture upright, fill a hole.",
+        "Give a model trained by Jigsaw, Rotation, RelativePatch, Inpainting and the like: a run directory.",
+        lambda m, p, share, key: inside.puzzle(m, p, key),
+        ("jigsaw", "jigsaw-lite", "rotation-lite", "colorization"),
+    ),
+}
+
+
+DRAWN = ("hidden patches", "puzzle")
+
+
+def build(name: str | None = None) -> None:
+    """Puts the app into the page being built."""
+    first = next(iter(VIEWS))
+    gr.Markdown("Give a picture, choose what to look at, and press Look.")
+    with gr.Row():
+        with gr.Column():
+            image = gr.Image(label="Picture", sources=["upload", "webcam", "clipboard"], type="filepath", height=320)
+            gr.Examples(PHOTOGRAPHS, image, label="Or try one of these", api_visibility="private")
+        with gr.Column():
+            view = gr.Radio(list(VIEWS), value=first, label="Look at")
+            about = gr.Markdown(_about(first))
+            named = model_field(name or default(*VIEWS[first].models))
+            with gr.Row(visible=False) as drawn:
+                share = gr.Slider(0.05, 0.95, 0.75, step=0.05, label="Share that is hidden")
+                key = gr.Slider(0, 99, 0, step=1, label="Draw again")
+            button = gr.Button("Look", variant="primary")
+    shown = gr.Gallery(label="What it sees", columns=4, object_fit="contain", height="auto", interactive=False)
+
+    busy: dict[str, Any] = {"preprocess": False, "concurrency_id": "look", "concurrency_limit": 1}
+    given = [image, view, named, share, key]
+    view.change(lambda v: _switched(v, name), view, [about, named, drawn], api_visibility="private")
+    button.click(look, given, shown, api_name="look", **busy)
+    for slider in (share, key):
+        slider.release(look, given, shown, api_visibility="private", **busy)
+
+
+@one_sentence()
+def look(upload: Any, view: str, name: str | None, share: float = 0.75, key: float = 0) -> inside.Shown:
+    """What a model sees in a picture, as captioned pictures."""
+    image = picture(upload)
+    if view not in VIEWS:
+        raise InputError(f"There is no view {view!r}; choose from {', '.join(VIEWS)}.")
+    found = VIEWS[view].show(model(name, VIEWS[view].wanted), image, float(share), int(key))
+    return [(_enlarged(part), caption) for part, caption in found]
+
+
+def _switched(view: str, name: str | None) -> tuple[str, str | None, Any]:
+    """What stands beside another view: what it is, a model for it, and whether it draws anything at random."""
+    return _about(view), name or default(*VIEWS[view].models) or None, gr.update(visible=view in DRAWN)
+
+
+def _about(view: str) -> str:
+    chosen = VIEWS[view]
+    return chosen.caption if default(*chosen.models) else f"{chosen.caption} {chosen.wanted}"
+
+
+def _enlarged(part: np.ndarray) -> np.ndarray:
+    """Cells of a coarse map as blocks that can be seen; a larger picture as it is."""
+    factor = SIDE // max(part.shape[:2])
+    if factor < 2:
+        return part
+    size = (part.shape[1] * factor, part.shape[0] * factor)
+    return np.asarray(Image.fromarray(part).resize(size, Image.Resampling.NEAREST))
+
+
+if __name__ == "__main__":
+    from mmcontrast.apps.cli import main
+
+    raise SystemExit(main("look-inside"))
