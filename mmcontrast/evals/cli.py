@@ -5,12 +5,14 @@ from mmcontrast.evals.dense_cli import add_correspondence, add_dense
 from mmcontrast.evals.image_text_cli import add_retrieval, add_zero_shot
 from mmcontrast.evals.representation_cli import add_few_label, add_knn, add_probe
 from mmcontrast.evals.segment_cli import add_segment
+from mmcontrast.evals.sound_cli import add_sound_probe
 
 COMMANDS = (
     add_knn,
     add_probe,
     add_few_label,
     add_segment,
+    add_sound_probe,
     add_zero_shot,
     add_retrieval,
     add_davis,
