@@ -123,7 +123,6 @@ def _guarded(patches: Tensor, channel: Tensor, color: Color) -> Tensor:
         kept = F.one_hot(channel, 3).to(patches.dtype)[..., None, None]
         return patches * kept
     if color == "project":
-        a = patches.new_tensor([-1.0, 2.0, -1.0])  # green against magenta
-        matrix = torch.eye(3, device=patches.device, dtype=patches.dtype) - torch.outer(a, a) / (a @ a)
-        return torch.einsum("ij,bnjhw->bnihw", matrix, patches)
+        axis = patches.new_tensor([-1.0, 2.0, -1.0])[:, None, None] / 6**0.5  # green against magenta, of length 1
+        return patches - axis * (axis * patches).sum(2, keepdim=True)
     return patches

@@ -1,27 +1,50 @@
-"""What a step of a pretext task costs beyond its networks' own passes, on one CPU thread.
+"""What a step of a pretext task costs beyond its networks' own passes, on one CPU thread; and sets of permutations.
 
 python tests/benchmarks/bench_pretext.py [--batch 16] [--repeats 5] [--only Inpainting,Colorization]
 
-"networks": forward and backward of encoders, decoders and discriminator on inputs of the same shapes.  "step": the
-method's forward and the backward; holes, conversions of colour, soft targets and losses are what it adds.
+"networks": forward and backward of encoders, heads, decoders and discriminator on inputs of the same shapes.  "step":
+the method's forward and the backward; turning, cutting, holes, conversions of colour, soft targets and losses are what
+it adds.
 """
 
 import argparse
 import platform
+import time
 from collections.abc import Callable
 from typing import Any
 
 import torch
 from bench_instance import Work, cpu_seconds, resnet, trained
-from torch import nn
+from torch import Tensor, nn
 from torch.func import functional_call
 
 from mmcontrast.encoders import TimmEncoder
-from mmcontrast.methods import Colorization, Inpainting, Method, SplitBrain
+from mmcontrast.methods import Colorization, Inpainting, Jigsaw, Method, RelativePatch, Rotation, SplitBrain
+from mmcontrast.ops.permutations import distant_permutations
 
 
 def channels(count: int) -> TimmEncoder:
     return TimmEncoder("resnet18", image_size=32, cifar_stem=True, in_channels=count)
+
+
+def pieces(method: RelativePatch | Jigsaw, count: int, side: int, batch: dict[str, Any]) -> tuple[Method, Work]:
+    """Passes of ``count`` patches of each picture, then of the head that sees them together."""
+    together = nn.Sequential(method.encoder, nn.Unflatten(0, (-1, count)), nn.Flatten(), method.head)
+    x: Tensor = torch.rand(count * len(batch["image"]), 3, side, side)
+    return method, lambda: trained(together, x)
+
+
+def rotation(batch: dict[str, Any]) -> tuple[Method, Work]:
+    method, turned = Rotation(resnet()), batch["image"].repeat(4, 1, 1, 1)
+    return method, lambda: trained(nn.Sequential(method.encoder, method.head), turned)
+
+
+def relative_patch(batch: dict[str, Any]) -> tuple[Method, Work]:
+    return pieces(RelativePatch(resnet(), patch=8, gap=2, jitter=1), 2, 8, batch)
+
+
+def jigsaw(batch: dict[str, Any]) -> tuple[Method, Work]:
+    return pieces(Jigsaw(resnet(), permutations=100, channel_shift=1, hidden=512), 9, 7, batch)
 
 
 def inpainting(batch: dict[str, Any]) -> tuple[Method, Work]:
@@ -52,10 +75,19 @@ def split_brain(batch: dict[str, Any]) -> tuple[Method, Work]:
 
 
 METHODS: dict[str, Callable[[dict[str, Any]], tuple[nn.Module, Work]]] = {
+    "Rotation": rotation,
+    "RelativePatch": relative_patch,
+    "Jigsaw": jigsaw,
     "Inpainting": inpainting,
     "Colorization": colorization,
     "SplitBrain": split_brain,
 }
+
+
+def nearest(permutations: Tensor) -> int:
+    """The smallest Hamming distance between two of (K, N)."""
+    unlike = (permutations[:, None] != permutations).sum(2)
+    return int(unlike.fill_diagonal_(permutations.shape[1]).min())
 
 
 def row(name: str, batch: dict[str, Any], repeats: int) -> str:
@@ -78,6 +110,13 @@ def main() -> None:
     print("| method | networks | step | step / networks |\n|---|---|---|---|")
     for name in args.only.split(","):
         print(row(name, batch, args.repeats), flush=True)
+
+    print("\n| permutations of 9 pieces | CPU time | differ in at least |\n|---|---|---|")
+    for count in (24, 100, 1000):
+        start = time.process_time()
+        found = distant_permutations(9, count)
+        seconds = time.process_time() - start
+        print(f"| {count:,} | {seconds:.2f} s | {nearest(found)} places |")
     print(f"\n{platform.processor() or platform.machine()}, torch {torch.__version__}, one thread")
 
 
