@@ -31,7 +31,7 @@ class Colorization(Method):
     Args:
         encoder: sees the lightness, of 1 or 3 channels.  The paper's has stride 8, ``TimmEncoder(output_stride=8)``.
         predict: "bins", a distribution over ab bins (eq. 2), or "ab", their value by least squares (eq. 1).
-        stride: pixels per cell of the predicted map; the paper's is 4.
+        stride: pixels per cell of the predicted map, or the encoder's where that is finer; the paper's is 4.
         width: channels of the decoder's first layer.
         step, neighbours, sigma: of the bins and of soft targets on them.
         uniform: lambda of the rebalancing (eq. 4); 1: all colours count alike.

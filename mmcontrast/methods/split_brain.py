@@ -30,7 +30,7 @@ class SplitBrain(Method):
         lightness: F1, sees L and predicts ab; of 1 or 3 channels.
         color: F2, sees ab and predicts L; of 2 channels.
         predict: "bins", by cross-entropy (eq. 4), or "values", by least squares (eq. 3).
-        stride: pixels per cell of the predicted maps.
+        stride: pixels per cell of the predicted maps, or the encoders' where that is finer.
         width: channels of each decoder's first layer.
         step: of the ab bins, in units of Lab.
         lightness_bins: of L.

@@ -100,9 +100,10 @@ class Colorizer:
 
     def _shrink(self, frame: np.ndarray) -> Tensor:
         """(H, W, 3) uint8 -> (3, h, w) in [0, 1] on the device, the short side at ``resolution``, of whole cells."""
-        stride = max(self.method.encoder.stride, 16)
+        stride = self.method.encoder.stride
+        cell = 16 if 16 % stride == 0 else stride
         scale = self.resolution / min(frame.shape[:2])
-        height, width = (max(1, round(side * scale / stride)) * stride for side in frame.shape[:2])
+        height, width = (max(1, round(side * scale / cell)) * cell for side in frame.shape[:2])
         pixels = torch.from_numpy(np.require(frame, requirements=["C", "W"])).permute(2, 0, 1)[None]  # (1, 3, H, W)
         small = F.interpolate(pixels, (height, width), mode="bilinear", antialias=True)[0]
         return small.to(self.device).float() / 255
