@@ -59,7 +59,7 @@ def mask_of(editor: gr.ImageEditor, painting: Any, place: str) -> np.ndarray:
     Raises:
         InputError: nothing is painted, or it cannot be read.
     """
-    film, data = first_frame(place), EditorData(**{"background": None, "composite": None, **(painting or {})})
+    film, data = first_frame(place), EditorData(**(painting or {}))
     stored = editor.blob_storage.pop(data.id, None) if data.id else None
     sent: list[Any] = stored.layers if stored else [path_of(layer.model_dump(), "a painting") for layer in data.layers]
     mask = np.zeros((film.height, film.width), np.uint8)

@@ -12,7 +12,7 @@ from mmcontrast.methods.mae import MAE
 from mmcontrast.predict.colorize import Colorizer
 from mmcontrast.predict.feature_pictures import colour_maps
 from mmcontrast.predict.features import FeatureExtractor
-from mmcontrast.predict.images import square
+from mmcontrast.predict.images import batches
 from mmcontrast.predict.patch_pca import PatchPCA
 
 Shown = list[tuple[np.ndarray, str]]  # (H, W, 3) uint8, caption
@@ -91,8 +91,7 @@ def _extractor(model: Method | Encoder) -> FeatureExtractor:
 
 def _square(model: Method, picture: np.ndarray) -> torch.Tensor:
     """(1, 3, S, S) in [0, 1], as the model was trained."""
-    image = load(picture, **square(model.encoder))  # (3, S, S)
-    return image[None].to(model.encoder.mean.device).float() / 255
+    return next(batches(picture, model.encoder, 1)).image.to(model.encoder.mean.device).float() / 255
 
 
 def _bytes(picture: torch.Tensor) -> np.ndarray:

@@ -1,0 +1,159 @@
+import csv
+import gc
+import io
+import zipfile
+
+import numpy as np
+import pytest
+from PIL import Image
+
+from mmcontrast.apps import look_inside, track, zero_shot
+from mmcontrast.apps.media import FILMS, PAIRS, PHOTOGRAPHS
+from mmcontrast.data.decode import decode
+from mmcontrast.data.video import VideoFile
+
+PAINT, CLICK, COLOUR = track.KINDS
+SENTENCES = "a photo of a {}."
+
+
+def picture_of(data: bytes) -> np.ndarray:
+    with Image.open(io.BytesIO(data)) as opened:
+        return np.array(opened)
+
+
+def test_every_app_has_named_endpoints_and_nothing_else_is_public(server):
+    named = server.http.get("gradio_api/info").json()["named_endpoints"]
+    assert set(named) == {
+        "/classify", "/classify_all", "/match", "/mutual_matches", "/descriptor_colours", "/track", "/look",
+    }  # fmt: skip
+
+
+def test_example_media_are_there():
+    assert len(PHOTOGRAPHS) >= 3
+    assert len(PAIRS[0]) == 2
+    assert FILMS
+
+
+def test_classify(server):
+    found = server.call("classify", server.upload(PHOTOGRAPHS[0]), zero_shot.LABELS, SENTENCES, "clip-lite")[0]
+    assert found["label"] == "big cat"
+    assert sum(row["confidence"] for row in found["confidences"]) == pytest.approx(1, abs=1e-3)
+
+
+@pytest.mark.filterwarnings("ignore")  # the client leaves sockets open
+def test_gradios_own_client_classifies(server):
+    from gradio_client import Client, handle_file
+
+    client = Client(server.address, verbose=False)
+    found = client.predict(
+        handle_file(PHOTOGRAPHS[-1]), "a dog\na flower", SENTENCES, "clip-lite", api_name="/classify"
+    )
+    assert found["label"] == "a flower"
+    client.close()
+    del client
+    gc.collect()
+
+
+def test_several_pictures_make_a_table(server):
+    files = [server.upload(PHOTOGRAPHS[0]), server.upload(b"no picture", "broken.png")]
+    table, file = server.call("classify_all", files, "big cat\nflower", SENTENCES, "clip-lite")
+    assert [row[0] for row in table["data"]] == ["cheetah1.jpg", "broken.png"]
+    rows = list(csv.DictReader(io.StringIO(server.download(file).decode())))
+    assert rows[0]["label"] == "big cat"
+    assert float(rows[0]["big cat"]) + float(rows[0]["flower"]) == pytest.approx(1, abs=1e-5)
+    assert rows[1]["label"] == ""
+    assert "cannot be decoded" in rows[1]["error"]
+    assert "/" not in rows[1]["error"]
+
+
+def test_a_point_is_found_in_the_same_picture(server):
+    picture = server.upload(PHOTOGRAPHS[0])
+    left, right, text, table = server.call("match", picture, picture, "120,80; 60,100", "lab")
+    for row in table["data"]:
+        assert np.allclose(row[1:3], row[3:5], atol=1)
+    assert text == "120,80; 60,100"
+    assert (
+        picture_of(server.download(left)).shape
+        == picture_of(server.download(right)).shape
+        == decode(PHOTOGRAPHS[0]).shape
+    )
+
+
+@pytest.mark.parametrize("endpoint", ["mutual_matches", "descriptor_colours"])
+def test_the_whole_pair(server, endpoint):
+    picture = server.upload(PHOTOGRAPHS[0])
+    left, right = server.call(endpoint, picture, picture, "lab")
+    a, b = (picture_of(server.download(drawn)).astype(int) for drawn in (left, right))
+    assert np.abs(a - b).mean() < 1  # the same picture twice: dots at the same places, patches of the same colours
+    assert np.abs(a - decode(PHOTOGRAPHS[0])).mean() > 1
+
+
+def test_a_painted_object_is_followed(server, disc, painting):
+    path, masks = disc
+    layer = server.upload(painting(masks[0]))
+    editor = {"background": layer, "layers": [layer], "composite": None}
+    film, file, status = server.call("track", server.upload(path), PAINT, editor, "", None, "lab", 96)
+    with zipfile.ZipFile(io.BytesIO(server.download(file))) as archive:
+        assert sorted(archive.namelist()) == [f"{number:05d}.png" for number in range(len(masks))]
+        last = picture_of(archive.read(f"{len(masks) - 1:05d}.png"))
+    assert set(np.unique(last)) == {0, 1}
+    assert (last & masks[-1]).sum() / (last | masks[-1]).sum() > 0.8
+    assert f"{len(masks)} frames" in status
+    assert len(VideoFile(film["path"])) == len(masks)
+
+
+def test_points_are_followed(server, disc):
+    path, masks = disc
+    _, file, _ = server.call("track", server.upload(path), CLICK, None, "50,48", None, "lab", 96)
+    rows = list(csv.DictReader(io.StringIO(server.download(file).decode())))
+    assert len(rows) == len(masks)
+    assert float(rows[-1]["x"]) == pytest.approx(50 + 6 * (len(masks) - 1), abs=12)
+
+
+def test_colours_are_carried_on(server, disc):
+    path, _ = disc
+    film, file, _ = server.call("track", server.upload(path), COLOUR, None, "", None, "lab", 96)
+    assert file is None
+    assert np.ptp(VideoFile(film["path"])[-1].astype(int), axis=2).mean() > 20
+
+
+def test_patch_colours_and_activations(server):
+    picture = server.upload(PHOTOGRAPHS[0])
+    for view, least in (("patch colours", 2), ("activations", 4)):
+        gallery = server.call("look", picture, view, "clip-lite", 0.5, 0)[0]
+        assert len(gallery) >= least
+        assert all(item["caption"] for item in gallery)
+
+
+def test_mistakes_have_one_sentence(server, disc):
+    picture, film = server.upload(PHOTOGRAPHS[0]), server.upload(disc[0])
+    cases = [
+        ("classify", (None, "a", "{}", "clip-lite"), "Give a picture first"),
+        ("classify", (picture, "", "{}", "clip-lite"), "Write at least one label"),
+        ("classify", (picture, "a\na", "{}", "clip-lite"), "given twice"),
+        ("classify", (picture, "a", "no place", "clip-lite"), "exactly one"),
+        ("classify", (picture, "a", "{}", "no-such-model"), "No model 'no-such-model'"),
+        ("classify", (picture, "a", "{}", "lab"), "no text tower"),
+        ("match", (picture, None, "1,1", "lab"), "Give the right picture first"),
+        ("match", (picture, picture, "", "lab"), "Click a point"),
+        ("match", (picture, picture, "9999,1", "lab"), "lies outside"),
+        ("track", (None, PAINT, None, "", None, "lab", 96), "Give a film first"),
+        ("track", (film, PAINT, None, "", None, "lab", 96), "Nothing is painted"),
+        ("track", (film, CLICK, None, "", None, "lab", 96), "No points"),
+        ("track", (film, CLICK, None, "a,b", None, "lab", 96), "pairs in pixels"),
+        ("look", (picture, "attention", "clip-lite", 0.5, 0), "vision transformer"),
+        ("look", (picture, "puzzle", "clip-lite", 0.5, 0), "no pictures"),
+        ("look", (picture, "hidden patches", "clip-lite", 0.5, 0), "trained by MAE"),
+        ("look", (picture, "hidden patches", "", 0.5, 0), "No model is named"),
+    ]
+    for endpoint, data, sentence in cases:
+        found = server.call(endpoint, *data)
+        assert sentence in str(found["error"]), (endpoint, data[1:], found, server.said[-20:])
+        assert "\n" not in found["error"]
+        assert "/mmcontrast-" not in found["error"]
+
+
+def test_a_view_without_a_bundled_model_says_which_to_give():
+    for view, chosen in look_inside.VIEWS.items():
+        about, name, _ = look_inside._switched(view, None)
+        assert (name is None) == (chosen.wanted in about), view
