@@ -9,11 +9,13 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+import torch
 import yaml
 from PIL import Image
 
 from data_scripts import cc3m, cifar10, coco_captions, flickr8k, imagenet_folder
 from mmcontrast.data import Images, ImageText
+from mmcontrast.data.decode import decode
 
 
 def jpeg(level: int = 100) -> bytes:
@@ -53,6 +55,17 @@ def test_flickr8k(tmp_path: Path, capsys):
         ["caption 0 of b", "caption 1 of b"],
     )
     assert train[0]["image"].shape == (3, 224, 224)
+    assert flickr8k.main([*arguments, "--size", "16"]) == 0
+    train, val = map(opened, capsys.readouterr().out.splitlines())
+    assert (len(train), train.captions(0), val.captions(0)[0]) == (
+        1,
+        ["caption 0 of a", "caption 1 of a"],
+        "caption 0 of b",
+    )
+    assert decode(train.samples.read(0, "image")).shape == (16, 16, 3)
+    assert abs(train[0]["image"].float().mean((1, 2)) - torch.tensor([100.0, 50.0, 200.0])).max() < 3
+    assert flickr8k.main([*arguments, "--size", "0"]) == 2
+    assert "--size 0" in capsys.readouterr().err
     assert flickr8k.main([*arguments, "--text-sha256", "0" * 64]) == 2
     assert "wanted 000" in capsys.readouterr().err
 

@@ -2,7 +2,10 @@ import pytest
 import torch
 from safetensors.torch import save_file
 
+from mmcontrast.data import ToyPairs
+from mmcontrast.encoders import TinyConv, TinyText
 from mmcontrast.errors import InputError
+from mmcontrast.methods import CLIP
 from tests.train.tiny import Regress, train
 
 
@@ -19,6 +22,24 @@ def test_a_resumed_run_goes_on_from_its_own(tmp_path):
     trained = train(tmp_path / "run", max_epochs=2, max_steps=4)
     resumed = train(tmp_path / "run", start=str(tmp_path / "part.safetensors"), lr=0.0, max_epochs=2, resume=True)
     assert torch.equal(resumed.line[0].weight, trained.line[0].weight)
+
+
+def test_starts_from_another_run(tmp_path, capsys):
+    clip = lambda: CLIP(TinyConv(dim=8), TinyText(dim=8), dim=8)
+    trained = train(tmp_path / "first", clip(), ToyPairs(length=8, size=16))
+    capsys.readouterr()
+    begun = train(tmp_path / "second", clip(), ToyPairs(length=8, size=16), start=str(tmp_path / "first"), lr=0.0)
+    assert all(torch.equal(a, b) for a, b in zip(begun.parameters(), trained.parameters(), strict=True))
+    count = len(begun.state_dict())
+    assert f"starting from {tmp_path / 'first'}: {count} of {count} tensors" in capsys.readouterr().err
+
+
+def test_weights_that_are_not_there_or_no_weights(tmp_path):
+    with pytest.raises(InputError, match="no such file of weights to start from"):
+        train(tmp_path / "run", start=str(tmp_path / "nowhere.safetensors"))
+    (tmp_path / "text.safetensors").write_text("no tensors here")
+    with pytest.raises(InputError, match=r"is no \.safetensors file"):
+        train(tmp_path / "other", start=str(tmp_path / "text.safetensors"))
 
 
 def test_nothing_in_common(tmp_path):
