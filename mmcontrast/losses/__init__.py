@@ -12,3 +12,4 @@ from mmcontrast.losses.distill import sinkhorn as sinkhorn
 from mmcontrast.losses.reconstruct import color_bins as color_bins
 from mmcontrast.losses.reconstruct import masked_patches as masked_patches
 from mmcontrast.losses.reconstruct import painted_hole as painted_hole
+from mmcontrast.losses.reconstruct import real_or_painted as real_or_painted

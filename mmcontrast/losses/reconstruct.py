@@ -1,6 +1,7 @@
 """Losses between pictures and what a network makes up for their hidden parts."""
 
 import torch
+import torch.nn.functional as F
 from torch import Tensor
 
 
@@ -64,3 +65,16 @@ def color_bins(logits: Tensor, index: Tensor, share: Tensor, weight: Tensor) -> 
     entropy = logits.logsumexp(1) - (share * logits.gather(1, index)).sum(1)  # (B, H, W), since shares sum to 1
     likeliest = index.gather(1, share.argmax(1, keepdim=True))[:, 0]
     return (weight[likeliest] * entropy).mean()
+
+
+def real_or_painted(logits: Tensor, real: bool) -> Tensor:
+    """Cross-entropy of a discriminator's verdicts (Goodfellow et al. 2014, 1406.2661, eq. 1).
+
+    Args:
+        logits: of any shape, log-odds that a picture is real.
+        real: what it should be taken for: -log D if real, else -log(1 - D).
+    Returns:
+        () in float32 at least.
+    """
+    logits = logits.to(torch.promote_types(logits.dtype, torch.float32))
+    return F.softplus(-logits if real else logits).mean()

@@ -14,7 +14,7 @@ from torch.func import functional_call
 from mmcontrast.encoders.base import Encoder
 from mmcontrast.encoders.decoder import ChannelwiseLinear, upsampler
 from mmcontrast.errors import InputError
-from mmcontrast.losses.reconstruct import painted_hole
+from mmcontrast.losses.reconstruct import painted_hole, real_or_painted
 from mmcontrast.methods.base import Method
 from mmcontrast.ops.holes import border, center_hole, random_region
 
@@ -83,9 +83,9 @@ class Inpainting(Method):
         if not self.adversarial:
             return {"loss": reconstruction, **out}
         real, fake = self.discriminator(image), self.discriminator(painted.detach())  # (B, 1, h, w) logits
-        told_apart = (F.softplus(-real) + F.softplus(fake)).mean()  # eq. 2, for D
+        told_apart = real_or_painted(real, True) + real_or_painted(fake, False)  # eq. 2, for D
         judged = functional_call(self.discriminator, self.discriminator.state_dict(), painted)  # D stands still
-        adversarial = F.softplus(-judged).mean()  # eq. 2, for F
+        adversarial = real_or_painted(judged, True)  # eq. 2, for F
         loss = (1 - self.adversarial) * reconstruction + self.adversarial * adversarial  # eq. 3
         out |= {"adversarial": adversarial.detach(), "discriminator": told_apart.detach()}
         return {"loss": loss + told_apart - told_apart.detach(), **out}
