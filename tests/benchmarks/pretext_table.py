@@ -169,7 +169,8 @@ def judge(encoder: Encoder, train: Images, test: Images) -> dict[str, Any]:
 
     The encoder runs once over each set; the pooled face of a convolutional network is the mean of its last block.
     """
-    fitting, testing, widths = embed_blocks(encoder, train, test, "all", Settings(batch_size=256))
+    with torch.autocast("cpu", torch.bfloat16):
+        fitting, testing, widths = embed_blocks(encoder, train, test, "all", Settings(batch_size=256))
     y, target, count = fitting.labels, testing.labels, len(train.classes)
     blocks = list(zip(*(part.vectors.split(list(widths.values()), 1) for part in (fitting, testing)), strict=True))
     unit = [F.normalize(part, dim=1) for part in blocks[-1]]
