@@ -5,7 +5,7 @@ PIP_ARGS ?=
 BIN := .venv/bin
 OFFLINE := HF_HUB_OFFLINE=1 PYTHONWARNINGS=ignore
 
-.PHONY: quickstart app install install-test test test-slow check bench clean
+.PHONY: quickstart app install install-test test test-slow test-oldest test-newest check bench clean
 
 quickstart: install
 	$(OFFLINE) $(BIN)/mmcontrast quickstart
@@ -36,6 +36,17 @@ test: install-test
 test-slow: install-test
 	HF_HUB_OFFLINE=1 OMP_NUM_THREADS=1 $(BIN)/python -m pytest -n 2 --dist worksteal -m "slow and not gpu"
 
+# The suite with the lowest versions that pyproject.toml allows, and with the newest that can be had.  Warnings that newer
+# releases of others print about older ones are no failures here.  UV_ARGS reaches uv, for instance to name an index.
+test-oldest: RESOLUTION := lowest-direct
+test-newest: RESOLUTION := highest
+test-oldest test-newest:
+	@$(PYTHON) -m venv .venv-$@
+	.venv-$@/bin/python -m pip install --quiet uv
+	.venv-$@/bin/uv pip install $(UV_ARGS) --python .venv-$@/bin/python --resolution $(RESOLUTION) -e '.[test]'
+	HF_HUB_OFFLINE=1 OMP_NUM_THREADS=1 .venv-$@/bin/python -m pytest -n 2 --dist worksteal -m "not gpu and not slow" \
+	  -W ignore::DeprecationWarning -W ignore::PendingDeprecationWarning -W ignore::FutureWarning
+
 check: install-test
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
@@ -47,4 +58,4 @@ bench: install-test
 	@for file in tests/benchmarks/bench_*.py; do echo "== $$file"; OMP_NUM_THREADS=1 $(BIN)/python $$file || exit 1; done
 
 clean:
-	rm -rf .venv build dist *.egg-info
+	rm -rf .venv .venv-test-* build dist *.egg-info

@@ -11,6 +11,7 @@ from typing import Literal
 import numpy as np
 from PIL import Image
 
+from mmcontrast.data.decode import FORMATS
 from mmcontrast.data.masks import read_mask
 from mmcontrast.data.video import FrameFolder
 from mmcontrast.errors import InputError
@@ -71,7 +72,7 @@ class Davis:
         """A mask file of the truth or of a result -> (H, W) uint8 ids; one id for 2016."""
         if self.year == 2017:
             return read_mask(path)
-        with Image.open(path) as picture:
+        with Image.open(path, formats=FORMATS) as picture:
             pixels = np.array(picture)
             bar = 127 if picture.mode == "L" else 0
         return (pixels > bar).astype(np.uint8)

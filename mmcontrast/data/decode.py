@@ -25,10 +25,13 @@ Interpolation = Literal["bicubic", "bilinear"]
 
 MAX_PIXELS = 50_000_000
 MAX_ASPECT = 50
+_MAX_WEBP = 30_000_000  # pixels: its reader takes 16 bytes for each, and does so before it tells the size
 MAX_BYTES = 512 << 20
 _STRIP_PIXELS = 4 << 20  # a large picture is brought to RGB strip by strip, which keeps its copies small
 _ORIENTATION = 0x0112  # EXIF tag
 _REDUCED = {2: cv2.IMREAD_REDUCED_COLOR_2, 4: cv2.IMREAD_REDUCED_COLOR_4, 8: cv2.IMREAD_REDUCED_COLOR_8}
+# Readers that run no other program and load no code.
+FORMATS = ("JPEG", "PNG", "WEBP", "BMP", "DIB", "GIF", "TIFF", "PPM")
 EXTENSIONS = ("jpg", "jpeg", "png", "webp", "bmp", "gif", "tif", "tiff", "ppm", "pgm")
 
 
@@ -166,9 +169,11 @@ def _from_file(source: str | Path | bytes, at_least: int | None) -> np.ndarray:
         if image is not None:
             return image
         source = data
+    if (webp := _webp_size(head)) is not None:
+        _check_size(*webp, _MAX_WEBP)
     with warnings.catch_warnings():
         warnings.simplefilter("ignore", Image.DecompressionBombWarning)  # the limit here is lower
-        opened = Image.open(io.BytesIO(source) if isinstance(source, bytes) else source)
+        opened = Image.open(io.BytesIO(source) if isinstance(source, bytes) else source, formats=FORMATS)
     with opened as picture:
         if at_least is not None and picture.format == "JPEG":
             _check_size(*picture.size)
@@ -202,11 +207,21 @@ def _jpeg_header(data: bytes) -> tuple[int, int, int] | None:
     return None
 
 
-def _check_size(width: int, height: int) -> None:
-    if width * height > MAX_PIXELS:
-        raise ImageError(
-            f"is {width}x{height}, {width * height / 1e6:.0f} Mpx; at most {MAX_PIXELS / 1e6:.0f} are read"
-        )
+def _webp_size(head: bytes) -> tuple[int, int] | None:
+    """(width, height) from the first chunk of a WebP file (RFC 9649, section 2)."""
+    if head[:4] != b"RIFF" or head[8:12] != b"WEBP" or len(head) < 30:
+        return None
+    if head[12:16] == b"VP8X":
+        return 1 + int.from_bytes(head[24:27], "little"), 1 + int.from_bytes(head[27:30], "little")
+    if head[12:16] == b"VP8L":
+        bits = int.from_bytes(head[21:25], "little")
+        return 1 + (bits & 0x3FFF), 1 + (bits >> 14 & 0x3FFF)
+    return int.from_bytes(head[26:28], "little") & 0x3FFF, int.from_bytes(head[28:30], "little") & 0x3FFF
+
+
+def _check_size(width: int, height: int, most: int = MAX_PIXELS) -> None:
+    if width * height > most:
+        raise ImageError(f"is {width}x{height}, {width * height / 1e6:.0f} Mpx; at most {most / 1e6:.0f} are read")
     if not width or not height or max(width, height) > MAX_ASPECT * min(width, height):
         raise ImageError(f"is {width}x{height}; the long side may be at most {MAX_ASPECT} times the short one")
 

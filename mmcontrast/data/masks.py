@@ -5,6 +5,7 @@ from pathlib import Path
 import numpy as np
 from PIL import Image, UnidentifiedImageError
 
+from mmcontrast.data.decode import FORMATS
 from mmcontrast.errors import InputError
 
 
@@ -29,7 +30,7 @@ def read_mask(path: str | Path) -> np.ndarray:
         InputError: not a picture, or with more than 254 objects, as a photograph or a JPEG has.
     """
     try:
-        with Image.open(path) as picture:
+        with Image.open(path, formats=FORMATS) as picture:
             if picture.mode == "P":
                 return np.array(picture)
             if picture.mode in ("1", "L", "LA") or picture.mode.startswith("I"):

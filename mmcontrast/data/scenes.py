@@ -13,7 +13,7 @@ import numpy as np
 from PIL import Image
 
 from mmcontrast.data.archives import Store, open_stores
-from mmcontrast.data.decode import decode
+from mmcontrast.data.decode import FORMATS, decode
 from mmcontrast.data.scene_layouts import Frame, Layout, layouts
 from mmcontrast.errors import InputError
 
@@ -147,7 +147,7 @@ class Scene:
     def _check(self, frame: Frame) -> tuple[tuple[int, int], np.ndarray] | str:
         """Size and (24, 32) depths, or why the frame cannot be used."""
         try:
-            with Image.open(io.BytesIO(self.store.read(frame.color))) as picture:
+            with Image.open(io.BytesIO(self.store.read(frame.color)), formats=FORMATS) as picture:
                 size = picture.size[::-1]
             depth = _decode_depth(self.store.read(frame.depth), "its depth")
         except (InputError, OSError) as error:
@@ -221,7 +221,7 @@ def _decode_depth(data: bytes, name: str) -> np.ndarray:
 
 
 def _decode_mask(data: bytes, name: str) -> np.ndarray:
-    with Image.open(io.BytesIO(data)) as picture:  # palette numbers, not their colours
+    with Image.open(io.BytesIO(data), formats=FORMATS) as picture:  # palette numbers, not their colours
         mask = np.array(picture)
     if mask.ndim != 2:
         raise InputError(f"{name}: the mask has {mask.shape[2]} channels; wanted one with object numbers")

@@ -7,7 +7,7 @@ import numpy as np
 from PIL import Image, UnidentifiedImageError
 
 from mmcontrast.data.archives import Folder, Root, Store, extension, open_stores
-from mmcontrast.data.decode import EXTENSIONS, decode
+from mmcontrast.data.decode import EXTENSIONS, FORMATS, decode
 from mmcontrast.data.templates import read_classnames
 from mmcontrast.errors import InputError
 
@@ -58,7 +58,7 @@ class PixelLabels:
         store, _, mask = self._pairs[index]
         where = f"{store.path}: {store.names[mask]}"
         try:
-            with Image.open(io.BytesIO(store.read(mask))) as picture:
+            with Image.open(io.BytesIO(store.read(mask)), formats=FORMATS) as picture:
                 if picture.mode not in ("L", "P", "1") and not picture.mode.startswith("I"):
                     raise InputError(
                         f"{where}: has {picture.mode} pixels; wanted one class number a pixel (grey or palette)"

@@ -22,7 +22,7 @@ class FrameEncoder(Encoder):
 
     def __init__(self, trunk: Encoder, dim: int | None = None, grey: bool = False, lock: Lock = "none") -> None:
         super().__init__()
-        self.trunk, self.grey, self.lock = trunk, grey, lock
+        self.trunk, self.grey, self.locked = trunk, grey, lock
         self.dim, self.stride, self.image_size = dim or trunk.dim, trunk.stride, trunk.image_size
         self.channels = len(trunk.mean)
         self.head: nn.Module = nn.Identity()
@@ -36,9 +36,9 @@ class FrameEncoder(Encoder):
     def train(self, mode: bool = True) -> Self:
         """Locked parts stay in evaluation mode."""
         super().train(mode)
-        if self.lock == "all":
+        if self.locked == "all":
             self.trunk.eval()
-        elif self.lock == "norm":
+        elif self.locked == "norm":
             for module in self.trunk.modules():
                 if isinstance(module, nn.modules.batchnorm._BatchNorm):
                     module.eval()
@@ -49,6 +49,6 @@ class FrameEncoder(Encoder):
         if self.grey:
             weights = image.new_tensor([0.299, 0.587, 0.114]).view(3, 1, 1)  # ITU-R BT.601 luma
             image = (image * weights).sum(1, keepdim=True).expand(-1, self.channels, -1, -1)
-        with torch.set_grad_enabled(torch.is_grad_enabled() and self.lock != "all"):
+        with torch.set_grad_enabled(torch.is_grad_enabled() and self.locked != "all"):
             features = self.trunk.grid(image)
         return self.head(features)

@@ -72,5 +72,6 @@ def kmeans(points: Tensor, clusters: int, iterations: int = 50, seed: int = 0) -
 
 def _mix(matrix: Tensor, channels: Tensor) -> Tensor:
     """A 3 x 3 matrix over the channel axis of (..., 3, H, W); no matrix product, which autocast would make bf16."""
-    columns = matrix.to(channels.dtype).to(channels.device).T[..., None, None]  # (3, 3, 1, 1)
-    return sum(column * channel for column, channel in zip(columns, channels.split(1, -3), strict=True))
+    x, y, z = matrix.to(channels.dtype).to(channels.device).T[..., None, None]  # (3, 1, 1) each
+    first, second, third = channels.split(1, -3)  # (..., 1, H, W) each
+    return x * first + y * second + z * third

