@@ -13,7 +13,7 @@ from torch import Tensor
 from torch.nn import functional as F
 
 from mmcontrast.errors import InputError
-from mmcontrast.losses.streaming import log_sum_exp, row_dot, softplus_sum
+from mmcontrast.losses.streaming import log_sum_exp, row_dot, softplus_sum, two_way_loss
 from mmcontrast.losses.tiles import Pairs
 from mmcontrast.ops.distributed import all_gather, all_reduce_max, all_reduce_sum, world
 
@@ -91,7 +91,10 @@ def clip_loss(image: Tensor, text: Tensor, scale: float | Tensor, ids: Tensor | 
     _check_pair("image", image, "text", text)
     first = world()[0] * len(text)
     image, text, scale = _operands(image, text, scale)
-    found = log_sum_exp(image, all_gather(text), scale, _pairs(first, ids, len(image)), columns=True)
+    pairs = _pairs(first, ids, len(image))
+    if world()[1] == 1 and (loss := two_way_loss(image, text, scale, pairs)) is not None:
+        return loss
+    found = log_sum_exp(image, all_gather(text), scale, pairs, columns=True)
     column_max, column_log_sum = _merge_over_ranks(found.column_max, found.column_log_sum)
     top, log_sum = torch.cat([found.row_max, column_max]), torch.cat([found.row_log_sum, column_log_sum])  # (2B,)
     return _cross_entropy(top, log_sum, found.positive.repeat(2))
@@ -101,6 +104,9 @@ def siglip_loss(
     image: Tensor, text: Tensor, scale: float | Tensor, bias: float | Tensor, ids: Tensor | None = None
 ) -> Tensor:
     """SigLIP: every pair of an image and a text is matched or not, independently (arXiv:2303.15343, eq. 1).
+
+    The texts of all ranks are gathered, not sent around a ring as in section 3.3: with tiles instead of a matrix of
+    logits, world x B x D numbers are all that this costs, little beside the towers' activations.
 
     Args:
         image: (B, D) unit vectors.

@@ -18,8 +18,8 @@ from torch.nn import functional as F
 
 from mmcontrast.losses.tiles import Gradient, Pairs, Product, tiles
 
-_DENSE = 2**15  # up to so many logits
-_KEEP = 2.5  # logits kept for the backward pass, as a multiple of the operands' sizes
+_DENSE = 2**16  # up to so many logits, and to four times as many where there is no softmax
+_KEEP = 2.25  # logits kept for the backward pass, as a multiple of the operands' sizes
 # Saturation makes numbers below fp32's normal range, which CPUs multiply a hundred times slower.  Nothing is lost here:
 _LOWEST = -50.0  # exp of it, 2e-22, is nothing beside a sum's largest term, 1
 _FAINTEST = 1e-11  # and a row of this weight nothing beside the row of the largest; their product is a normal number
@@ -48,7 +48,7 @@ def log_sum_exp(a: Tensor, b: Tensor, scale: Tensor, pairs: Pairs, columns: bool
         pairs: the positives and what is left out.
         columns: reduce along columns as well as along rows; of no use to a symmetric problem, where they are the same.
     """
-    if _small(a, b):
+    if _small(a, b, _DENSE):
         return _dense_log_sum_exp(a.to(scale.dtype), b.to(scale.dtype), scale, pairs, columns)
     return Reduced(*_LogSumExp.apply(a, b, scale, pairs, columns))
 
@@ -63,14 +63,30 @@ def softplus_sum(a: Tensor, b: Tensor, scale: Tensor, bias: Tensor, pairs: Pairs
         bias: () added to every logit.
         pairs: the positives and what is left out; not symmetric.
     """
-    if _small(a, b):
+    if _small(a, b, 4 * _DENSE):
         return _dense_softplus_sum(a.to(scale.dtype), b.to(scale.dtype), scale, bias, pairs)
     return _SoftplusSum.apply(a, b, scale, bias, pairs)
 
 
-def _small(a: Tensor, b: Tensor) -> bool:
+def two_way_loss(a: Tensor, b: Tensor, scale: Tensor, pairs: Pairs) -> Tensor | None:
+    """Mean of softplus(log-sum-exp of the negatives - positive) over rows and columns; None if it takes tiles.
+
+    What `log_sum_exp` with columns leads to, in the fewest calls.
+
+    Args:
+        a: (n, D) rows.
+        b: (n, D) columns.
+        scale: () factor of the products.
+        pairs: the positives, (i, i), and what is left out; not symmetric.
+    """
+    if not _small(a, b, _DENSE):
+        return None
+    return _TwoWay.apply(a.to(scale.dtype), b.to(scale.dtype), scale, pairs)
+
+
+def _small(a: Tensor, b: Tensor, limit: int) -> bool:
     """Whether dense code is faster; not under autocast, which would round its backward pass."""
-    return len(a) * len(b) <= _DENSE and not torch.is_autocast_enabled(a.device.type)
+    return len(a) * len(b) <= limit and not torch.is_autocast_enabled(a.device.type)
 
 
 def _dense_log_sum_exp(a: Tensor, b: Tensor, scale: Tensor, pairs: Pairs, columns: bool) -> Reduced:
@@ -92,6 +108,32 @@ def _dense_softplus_sum(a: Tensor, b: Tensor, scale: Tensor, bias: Tensor, pairs
     if pairs.row_ids is not None and pairs.column_ids is not None:
         terms = terms.masked_fill((pairs.row_ids[:, None] == pairs.column_ids) & (sign > 0), 0)
     return terms.sum()
+
+
+class _TwoWay(torch.autograd.Function):
+    """The forward pass leaves the gradient behind."""
+
+    @staticmethod
+    def forward(ctx: Any, a: Tensor, b: Tensor, scale: Tensor, pairs: Pairs) -> Tensor:
+        everything = slice(0, len(a)), slice(0, len(b))
+        logits = torch.mm(a, b.t()).mul_(scale)  # (n, n)
+        pairs.hide(logits, *everything)
+        sums = torch.stack([logits.logsumexp(1), logits.logsumexp(0)])  # (2, n)
+        excess = sums - _positive_logits(a, b, scale, pairs)  # (2, n)
+        if any(ctx.needs_input_grad):
+            weight = (excess.sigmoid() / (2 * len(a))).to(scale.dtype)  # (2, n)
+            slope = (logits - sums[0, :, None]).exp_().mul_(weight[0, :, None])  # (n, n)
+            slope.addcmul_(logits.sub_(sums[1]).exp_(), weight[1])
+            slope.diagonal().copy_(-weight.sum(0))
+            by_a, by_b = torch.mm(slope, b), torch.mm(slope.t(), a)  # (n, D) each
+            by_scale = (by_a * a).sum()
+            ctx.save_for_backward(by_a.mul_(scale), by_b.mul_(scale), by_scale)
+        return F.softplus(excess).mean().to(scale.dtype)
+
+    @staticmethod
+    @once_differentiable
+    def backward(ctx: Any, grad: Tensor) -> tuple[Tensor | None, ...]:
+        return *(saved * grad for saved in ctx.saved_tensors), None
 
 
 class _LogSumExp(torch.autograd.Function):
