@@ -234,11 +234,12 @@ def _from_pil(picture: Image.Image) -> np.ndarray:
     rows = max(1, _STRIP_PIXELS // width)
     if height <= rows:
         return np.ascontiguousarray(_orient(_to_rgb(picture), orientation))
-    image = np.empty((height, width, 3), np.uint8)
+    image = np.empty((width, height, 3) if orientation >= 5 else (height, width, 3), np.uint8)
+    as_stored = _orient(image, {6: 8, 8: 6}.get(orientation, orientation))  # the way back
     for top in range(0, height, rows):
         strip = picture.crop((0, top, width, min(top + rows, height)))
-        image[top : top + rows] = _to_rgb(strip)
-    return np.ascontiguousarray(_orient(image, orientation))
+        as_stored[top : top + rows] = _to_rgb(strip)
+    return image
 
 
 def _to_rgb(picture: Image.Image) -> np.ndarray:

@@ -124,6 +124,17 @@ def test_training_counts_broken_files_and_stops_above_one_percent(tmp_path: Path
     assert str(folder) in str(caught.value)
 
 
+@pytest.mark.parametrize("orientation", range(1, 9))
+def test_strips_are_laid_where_the_orientation_wants_them(orientation: int, monkeypatch: pytest.MonkeyPatch):
+    exif = Image.Exif()
+    exif[0x0112] = orientation
+    noise = np.random.default_rng(0).integers(0, 256, (30, 40, 3), np.uint8)
+    data = encoded(Image.fromarray(noise), "PNG", exif=exif)
+    whole = decode(data)
+    monkeypatch.setattr("mmcontrast.data.decode._STRIP_PIXELS", 7 * 40)
+    np.testing.assert_array_equal(decode(data), whole)
+
+
 def test_no_reader_is_asked_that_would_run_a_program(tmp_path: Path):
     drawing = b"%!PS-Adobe-3.0 EPSF-3.0\n%%BoundingBox: 0 0 10 10\n%%EndComments\nshowpage\n"
     with pytest.raises(ImageError, match="cannot identify"):
