@@ -1,14 +1,16 @@
+import argparse
 import json
 import os
 import pty
 import subprocess
 import sys
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 
 from mmcontrast import __version__, doctor, listing
-from mmcontrast.cli import main
+from mmcontrast.cli import build_parser, main
 
 CONFIG = """\
 model:
@@ -50,13 +52,27 @@ def test_help_and_version_import_nothing_heavy(arguments: list[str]):
     assert done.stdout
 
 
-def test_help_fits_80_columns_and_names_every_command(capsys, monkeypatch):
+def parsers(parser: argparse.ArgumentParser) -> Iterator[argparse.ArgumentParser]:
+    """A parser and those of all its commands, at any depth."""
+    yield parser
+    for action in parser._actions:
+        if isinstance(action, argparse._SubParsersAction):
+            for command in action.choices.values():
+                yield from parsers(command)
+
+
+@pytest.mark.parametrize("parser", [pytest.param(parser, id=parser.prog) for parser in parsers(build_parser())])
+def test_every_help_fits_80_columns(parser: argparse.ArgumentParser, monkeypatch):
+    monkeypatch.setenv("COLUMNS", "80")
+    assert max(map(len, parser.format_help().splitlines())) <= 80
+
+
+def test_help_names_every_command(capsys, monkeypatch):
     monkeypatch.setenv("COLUMNS", "80")
     with pytest.raises(SystemExit) as end:
         main(["--help"])
     text = capsys.readouterr().out
     assert end.value.code == 0
-    assert max(map(len, text.splitlines())) <= 80
     for command in ("fit", "validate", "eval", "predict", "export", "list", "doctor", "quickstart"):
         assert f"    {command}" in text
 

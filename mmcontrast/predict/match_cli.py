@@ -16,9 +16,10 @@ if TYPE_CHECKING:
     from mmcontrast.predict.correspond import DescriptorMatcher
 
 EXAMPLES = """examples:
-  mmcontrast predict match --reference a.png --at 120,80 --image b.png --out out/
-  mmcontrast predict match --reference a.png --at 120,80 200,95 --image photos/ --out out/
-  mmcontrast predict match --reference a.png --at 120,80 --video in.mp4 --out out/"""
+  mmcontrast predict match --reference a.png --at 120,80 --image b.png --out o/
+  mmcontrast predict match --reference a.png --at 120,80 200,95 --image dir/ \\
+    --out o/
+  mmcontrast predict match --reference a.png --at 120,80 --video in.mp4 --out o/"""
 COLUMNS = ("image", "point", "at_x", "at_y", "x", "y", "distance", "confidence", "error")
 
 

@@ -18,7 +18,8 @@ if TYPE_CHECKING:
 EXAMPLES = """examples:
   mmcontrast predict track --video in.mp4 --mask first.png --out out/
   mmcontrast predict track --video in.mp4 --points "120,80;200,95" --out out/
-  mmcontrast predict track --video grey.mp4 --colors --color-frame first.png --out out/"""
+  mmcontrast predict track --video grey.mp4 --colors --color-frame first.png \\
+    --out out/"""
 
 
 def add_track(subparsers) -> None:
