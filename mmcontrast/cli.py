@@ -14,8 +14,8 @@ A config names a model, the data and the trainer; every constructor argument in
 it is also a flag:
 
   mmcontrast fit -c configs/smoke/clip.yaml --model.lr 3e-4 --data.batch_size 8
-  mmcontrast fit -c configs/clip/lite.yaml --resume         after an interruption
-  torchrun --nproc-per-node 8 -m mmcontrast fit -c CONFIG   eight GPUs
+  mmcontrast fit -c configs/clip/lite.yaml --resume        after an interruption
+  torchrun --nproc-per-node 8 -m mmcontrast fit -c CONFIG  eight GPUs
 
 --help-all lists all of them, --print_config writes the complete config."""
 
