@@ -5,21 +5,18 @@ from pathlib import Path
 
 import open_clip
 import torch
-import transformers
 from tokenizers import Tokenizer, models, normalizers, pre_tokenizers, processors
 from transformers import (
     BertConfig,
     BertModel,
     CLIPConfig,
+    CLIPImageProcessorPil,
     CLIPModel,
     PreTrainedTokenizerFast,
     SiglipConfig,
+    SiglipImageProcessorPil,
     SiglipModel,
 )
-
-# What transformers called by the short name until the one with torchvision took it over.
-CLIPImageProcessorPil = getattr(transformers, "CLIPImageProcessorPil", transformers.CLIPImageProcessor)
-SiglipImageProcessorPil = getattr(transformers, "SiglipImageProcessorPil", transformers.SiglipImageProcessor)
 
 WORDS = ["a", "photo", "of", "the", "cat", "dog", "flower", "house", "old", "red", "temple", "with", "two", "and", "in"]
 _TEXT = {"vocab_size": 32, "hidden_size": 16, "intermediate_size": 32, "num_hidden_layers": 3, "num_attention_heads": 2}

@@ -6,7 +6,7 @@ import pytest
 import sklearn.datasets
 import torch
 from PIL import Image
-from transformers import AutoTokenizer
+from transformers import AutoTokenizer, CLIPImageProcessorPil, SiglipImageProcessorPil
 
 from mmcontrast.errors import InputError
 from mmcontrast.methods import CLIP
@@ -92,7 +92,7 @@ def test_no_open_clip_weights_means_an_error(tmp_path):
 def test_hf_clip_embeddings_are_the_same(tmp_path, photographs):
     source = checkpoints.save_hf_clip(tmp_path)
     clip = CLIP.from_hf(tmp_path)
-    pixels = checkpoints.CLIPImageProcessorPil.from_pretrained(tmp_path)(photographs, return_tensors="pt").pixel_values
+    pixels = CLIPImageProcessorPil.from_pretrained(tmp_path)(photographs, return_tensors="pt").pixel_values
     tokens = AutoTokenizer.from_pretrained(tmp_path)(TEXTS, return_tensors="pt", padding=True)
     with torch.no_grad():
         out = source(pixel_values=pixels, **tokens)
@@ -104,8 +104,7 @@ def test_hf_clip_embeddings_are_the_same(tmp_path, photographs):
 def test_hf_siglip_embeddings_are_the_same(tmp_path, photographs):
     source = checkpoints.save_hf_siglip(tmp_path)
     clip = CLIP.from_hf(tmp_path)
-    processor = checkpoints.SiglipImageProcessorPil.from_pretrained(tmp_path)
-    pixels = processor(photographs, return_tensors="pt").pixel_values
+    pixels = SiglipImageProcessorPil.from_pretrained(tmp_path)(photographs, return_tensors="pt").pixel_values
     tokens = AutoTokenizer.from_pretrained(tmp_path)(TEXTS, return_tensors="pt", padding="max_length", max_length=12)
     assert torch.equal(clip.tokenizer(TEXTS), tokens.input_ids)
     with torch.no_grad():
