@@ -11,7 +11,7 @@ from mmcontrast.evals.ranking import topk_hits
 
 ROWS = 1 << 16  # samples at once: logits of a data set of millions would not fit
 SWEEP = tuple(10 ** (exponent / 2) for exponent in range(-12, 3))  # 1e-6 to 10, two a decade
-PATIENCE = 4  # values of C, two decades, that may be worse before a sweep ends
+PATIENCE = 4  # values of C in a row that may do worse than the best before a sweep ends
 
 
 class Classifier(NamedTuple):

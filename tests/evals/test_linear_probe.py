@@ -86,6 +86,20 @@ def test_C_is_chosen_where_the_held_out_part_does_best(samples):
     assert best == min(C for C in curve if curve[C] == curve[best])
 
 
+def test_a_sweep_ends_when_it_only_gets_worse():
+    generator = torch.Generator().manual_seed(0)
+    y = torch.arange(120) % 3
+    x = torch.randn(120, 60, generator=generator)
+    x[:, 0] += 2.0 * y  # one feature counts, the others are there to be learned by heart
+    sweep = [10.0**exponent for exponent in range(-5, 9)]
+    splits = [(torch.arange(0, 80), torch.arange(80, 120))]
+    best, curve = choose_C(x, y, 3, splits, sweep)
+    assert list(curve) == sweep[: len(curve)]
+    assert best < sweep[len(curve) - 4]
+    assert len(curve) < len(sweep)
+    assert curve[best] == max(curve.values()) > 0.5
+
+
 def test_splits_are_stratified():
     labels = torch.tensor([0] * 50 + [1] * 20 + [2] * 3 + [3])
     places = draw(labels, 0.1, seed=3)
