@@ -3,7 +3,6 @@
 import shutil
 import time
 from collections.abc import Iterator
-from pathlib import Path
 from typing import Any
 
 import gradio as gr
@@ -26,7 +25,7 @@ def build(name: str | None = None) -> None:
     gr.Markdown("Give a film, **paint over an object in its first frame**, or click points in it, and press Track.")
     with gr.Row():
         with gr.Column():
-            video = gr.Video(label="Film, at most two minutes", sources=["upload", "webcam"], height=300)
+            video = gr.Video(label="Film, at most two minutes", sources=["upload"], height=300)
             gr.Examples(FILMS, video, label="Or try this one", api_visibility="private")
             follow = gr.Radio(list(KINDS), value=next(iter(KINDS)), label="Follow")
             painted = gr.ImageEditor(
@@ -104,7 +103,7 @@ def _track(place: str, kind: Kind, first: Any, name: str, detail: float) -> Iter
     if kind == "masks":
         shutil.make_archive(str(made[kind].with_suffix("")), "zip", target.parent / "masks")
         shutil.rmtree(target.parent / "masks")
-    problem = f" {Path(place).name} is damaged, and lost frames." if film.problem else ""
+    problem = " The film is damaged, and lost frames." if film.problem else ""
     yield str(target), made.get(kind) and str(made[kind]), f"{total} frames in {spent:.0f} s.{problem}"
 
 

@@ -54,7 +54,7 @@ class Browser:
         return self.until(lambda: self.all(css))[0]
 
     def press(self, text: str) -> None:
-        button = self.until(lambda: [b for b in self.all("button, label") if b.text.strip() == text])[0]
+        button = self.until(lambda: [b for b in self.all("button:not([role=tab]), label") if b.text.strip() == text])[0]
         self.driver.execute_script("arguments[0].scrollIntoView({block: 'center'}); arguments[0].click()", button)
 
     def tab(self, title: str) -> None:
@@ -83,9 +83,9 @@ class Browser:
         """In the open tab, large enough to be what the tab is about."""
         return [e for e in self.panel(css) if e.is_displayed() and e.size["height"] > 120]
 
-    def upload(self, file: str) -> None:
-        """To the first place of the open tab that takes a file."""
-        self.until(lambda: self.panel("input[type=file]"))[0].send_keys(file)
+    def upload(self, file: str, place: int = 0) -> None:
+        """To one of the places of the open tab that take a file."""
+        self.until(lambda: self.panel("input[type=file]"))[place].send_keys(file)
 
     def example(self) -> None:
         """Takes the first example of the open tab."""

@@ -84,10 +84,13 @@ def test_addresses_are_not_fetched(server, address):
 def test_a_picture_that_asks_for_gigabytes_is_refused_by_its_header(server):
     before = server.memory()
     upload = server.upload(bomb(), "bomb.png")
-    assert "at most 50 are read" in server.call("classify", upload, *CLASSIFY)["error"]
-    assert "at most 50 are read" in server.call("match", upload, upload, "1,1", "lab")["error"]
     inline = file(upload["path"], url="data:image/png;base64,AAAA")
-    assert "at most 50 are read" in server.call("classify", inline, *CLASSIFY)["error"]
+    for endpoint, data in (
+        ("classify", (upload, *CLASSIFY)),
+        ("classify", (inline, *CLASSIFY)),
+        ("match", (upload, upload, "1,1", "lab")),
+    ):
+        assert "limit of 50000000 pixels" in server.call(endpoint, *data)["error"]
     assert server.memory() - before < 200 << 20
 
 
@@ -106,7 +109,7 @@ def test_names_of_uploads_stay_base_names(server):
         path = server.upload(b"no picture", name)["path"]
         folder, kept = path.rsplit("/", 1)
         assert "mmcontrast-" in folder
-        assert "/.." not in path
+        assert ".." not in path.split("/")
         error = server.call("classify", file(path), *CLASSIFY)["error"]
         assert folder not in error
         assert "<" not in error
