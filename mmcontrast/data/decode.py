@@ -25,7 +25,7 @@ Interpolation = Literal["bicubic", "bilinear"]
 
 MAX_PIXELS = 50_000_000
 MAX_ASPECT = 50
-_MAX_WEBP = 30_000_000  # pixels: its reader takes 16 bytes for each, and does so before it tells the size
+_MAX_WEBP = 25_000_000  # pixels: its reader takes 16 bytes for each, and does so before it tells the size
 MAX_BYTES = 512 << 20
 _STRIP_PIXELS = 4 << 20  # a large picture is brought to RGB strip by strip, which keeps its copies small
 _ORIENTATION = 0x0112  # EXIF tag
