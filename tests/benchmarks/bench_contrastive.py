@@ -1,8 +1,8 @@
 """Contrastive losses beside open_clip and lightly: time, extra memory and rounding of forward + backward.
 
-CPU seconds on one thread, medians of three steps up to N = 4,096, else of one; extra memory is the growth of the peak
-resident size.  Each in a fork of one process that has not allocated anything yet.  With a CUDA device, a second table
-in bf16: device milliseconds and peak allocated memory.
+CPU seconds on one thread, medians of 31 steps up to N = 512, of three up to N = 4,096, else of one; extra memory is
+the growth of the peak resident size.  Each in a fork of one process that has not allocated anything yet.  With a CUDA
+device, a second table in bf16: device milliseconds and peak allocated memory.
 """
 
 import argparse
@@ -66,7 +66,7 @@ def measure(name: str, which: int, n: int) -> tuple[float, int]:
     step(loss, inputs(32))
     Path("/proc/self/clear_refs").write_text("5")  # the peak starts from here
     before = _resident("VmRSS")
-    for _ in range(3 if n <= 4096 else 1):
+    for _ in range(31 if n <= 512 else 3 if n <= 4096 else 1):
         start = time.process_time()
         step(loss, leaves)
         times.append(time.process_time() - start)
@@ -105,9 +105,9 @@ def cpu_table(sizes: list[int]) -> None:
             need = PEER_MATRICES[name] * n * n * 4
             if n <= PEER_LIMIT and need < 0.6 * memory:
                 peer_seconds, peer_extra = in_fork(measure, name, 1, n)
-                times = [f"{seconds:.3f}", f"{peer_seconds:.3f}", f"{seconds / peer_seconds:.2f}"]
+                times = [f"{seconds:.3g}", f"{peer_seconds:.3g}", f"{seconds / peer_seconds:.2f}"]
             else:
-                peer_extra, times = need, [f"{seconds:.3f}", "not run", "-"]
+                peer_extra, times = need, [f"{seconds:.3g}", "not run", "-"]
             sizes_mb = [f"{x / 1e6:,.0f}" for x in (extra, peer_extra, 8 * n * DIM * 4)]
             errors = [f"{in_fork(gradient_error, name, i, n):.1e}" if n <= 1024 else "-" for i in range(2)]
             print(f"| {name} | {n:,} | {' | '.join(times + sizes_mb + errors)} |", flush=True)
@@ -140,7 +140,7 @@ def gpu_table(sizes: list[int]) -> None:
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
-    parser.add_argument("--sizes", type=int, nargs="+", default=[1024, 4096, 8192, 16384])
+    parser.add_argument("--sizes", type=int, nargs="+", default=[64, 256, 1024, 4096, 8192, 16384])
     args = parser.parse_args()
     torch.set_num_threads(1)
     cpu_table(args.sizes)
