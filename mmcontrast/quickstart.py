@@ -97,12 +97,12 @@ def match(out: Path) -> None:
     from mmcontrast.predict.match_picture import draw_matches
 
     file = GLOBE.file()
-    print("Match: places of the Earth, in a picture of it turned further, model clip-lite")
+    print("Match: places of the Earth, in a picture of it turned further, model don-lite")
     if not file:
         print("  skipped: gradio no longer carries the film")
         return
-    reference, image = VideoFile(file).read([0, 60])
-    matcher = DescriptorMatcher("clip-lite")
+    reference, image = VideoFile(file).read([0, 40])
+    matcher = DescriptorMatcher("don-lite")
     matcher.set_reference(reference)
     found, distance = matcher(image, at=PLACES)  # (Q, 2), (Q,)
     with open(out / "match.csv", "w", newline="", encoding="utf-8") as stream:

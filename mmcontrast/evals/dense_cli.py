@@ -67,7 +67,7 @@ def run_correspondence(args: argparse.Namespace) -> int:
 
 
 def _add_common(parser: argparse.ArgumentParser, data: str) -> None:
-    parser.add_argument("--model", nargs="+", default=["lab"], metavar="M", help=_MODELS)
+    parser.add_argument("--model", nargs="+", default=["don-lite"], metavar="M", help=_MODELS)
     parser.add_argument("--data", required=True, nargs="+", metavar="PATH", help=data)
     parser.add_argument("--resolution", type=int, metavar="S", help="short side at which networks see pictures")
     parser.add_argument("--out", metavar="DIR", help="folder for metrics.json and pictures")

@@ -41,7 +41,7 @@ def add_match(subparsers) -> None:
     where.add_argument("--video", metavar="F", help="a video file or a folder of frames to look in")
     parser.add_argument("--out", required=True, metavar="DIR", help="folder to write to")
     parser.add_argument(
-        "--model", default="clip-lite", metavar="M", help="model name or folder; lab: no model (default: %(default)s)"
+        "--model", default="don-lite", metavar="M", help="model name or folder; lab: no model (default: %(default)s)"
     )
     parser.add_argument("--resolution", type=int, metavar="S", help="short side at which the network sees pictures")
     parser.add_argument("--device", metavar="D", help="cpu, cuda, cuda:1, ... (default: CUDA where there is one)")
