@@ -22,14 +22,17 @@ KINDS: dict[str, Kind] = {"objects that I paint": "masks", "points that I click"
 
 def build(name: str | None = None) -> None:
     """Puts the app into the page being built."""
-    gr.Markdown("Give a film, **paint over an object in its first frame**, or click points in it, and press Track.")
+    gr.Markdown(
+        "Give a film, **paint over objects in its first frame**, each in a colour of its own, or click points in it, "
+        "and press Track."
+    )
     with gr.Row():
         with gr.Column():
             video = gr.Video(label="Film, at most two minutes", sources=["upload"], height=300)
             gr.Examples(FILMS, video, label="Or try this one", api_visibility="private")
             follow = gr.Radio(list(KINDS), value=next(iter(KINDS)), label="Follow")
             painted = gr.ImageEditor(
-                label="First frame: paint objects, each in a colour of its own",
+                label="Paint",
                 sources=(),
                 transforms=(),
                 layers=False,
@@ -51,7 +54,7 @@ def build(name: str | None = None) -> None:
                 run, cancel = gr.Button("Track", variant="primary"), gr.Button("Cancel")
             status = gr.HTML()
             result = gr.Video(label="Tracked", autoplay=True, interactive=False)
-            file = gr.File(label="Masks as a ZIP of PNGs, or points as CSV", interactive=False)
+            file = gr.File(label="Masks as a ZIP of PNGs, or points as CSV", interactive=False, height=120)
             with gr.Accordion("Model and detail", open=False):
                 detail = gr.Slider(96, 480, 240, step=16, label="Short side at which frames are compared, in pixels")
                 named = model_field(name or default_model(), "a bundled name, a folder, timm:...; lab: raw colours")

@@ -20,7 +20,7 @@ Shown = list[tuple[np.ndarray, str]]  # (H, W, 3) uint8, caption
 
 def patch_colours(model: Method | Encoder, picture: np.ndarray) -> Shown:
     """Three principal components of the patches as red, green and blue: of all patches, and of the foreground."""
-    grid = _extractor(model).grid(picture)  # (h, w, D)
+    grid = FeatureExtractor(_encoder(model).fine()).grid(picture)  # (h, w, D)
     every, front = (PatchPCA([grid], region)(grid) for region in ("all", "foreground"))
     return [(_bytes(every), "all patches"), (_bytes(front), "what stands out from the border")]
 
@@ -31,14 +31,14 @@ def attention(model: Method | Encoder, picture: np.ndarray) -> Shown:
     Raises:
         InputError: the model has no attention.
     """
-    maps = _extractor(model).attention(picture)  # (heads, h, w)
+    maps = FeatureExtractor(_encoder(model)).attention(picture)  # (heads, h, w)
     pictures = colour_maps(torch.cat([maps.mean(0, keepdim=True), maps]))
     return list(zip(pictures, ["all heads", *(f"head {i + 1}" for i in range(len(maps)))], strict=True))
 
 
 def activations(model: Method | Encoder, picture: np.ndarray) -> Shown:
     """Where each block of any network is active."""
-    pictures = colour_maps(_extractor(model).activations(picture))
+    pictures = colour_maps(FeatureExtractor(_encoder(model)).activations(picture))
     return [(found, f"block {i + 1}") for i, found in enumerate(pictures)]
 
 
@@ -85,8 +85,8 @@ def puzzle(model: Method | Encoder, picture: np.ndarray, key: int) -> Shown:
     return [(_bytes(part[0].permute(1, 2, 0)), title) for title, part in pictures.items()]
 
 
-def _extractor(model: Method | Encoder) -> FeatureExtractor:
-    return FeatureExtractor(model.encoder if isinstance(model, Method) else model)
+def _encoder(model: Method | Encoder) -> Encoder:
+    return model.encoder if isinstance(model, Method) else model
 
 
 def _square(model: Method, picture: np.ndarray) -> torch.Tensor:
