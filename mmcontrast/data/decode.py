@@ -229,13 +229,14 @@ def _check_size(width: int, height: int, most: int = MAX_PIXELS) -> None:
 def _from_pil(picture: Image.Image) -> np.ndarray:
     _check_size(*picture.size)
     picture.load()
-    orientation = picture.getexif().get(_ORIENTATION, 1)
+    found = picture.getexif().get(_ORIENTATION)
+    orientation: int = found if isinstance(found, int) else 1
     width, height = picture.size
     rows = max(1, _STRIP_PIXELS // width)
     if height <= rows:
         return np.ascontiguousarray(_orient(_to_rgb(picture), orientation))
     image = np.empty((width, height, 3) if orientation >= 5 else (height, width, 3), np.uint8)
-    as_stored = _orient(image, {6: 8, 8: 6}.get(orientation, orientation))  # the way back
+    as_stored = _orient(image, {6: 8, 8: 6}.get(orientation) or orientation)  # the way back
     for top in range(0, height, rows):
         strip = picture.crop((0, top, width, min(top + rows, height)))
         as_stored[top : top + rows] = _to_rgb(strip)

@@ -90,7 +90,8 @@ def _open(encoder: Encoder, data: Data, settings: Settings) -> Images:
     if isinstance(data, Images):
         return data
     shape = square(encoder)
-    return Images(data, **{**shape, "size": settings.image_size or shape["size"]})
+    shape["size"] = settings.image_size or shape["size"]
+    return Images(data, **shape)
 
 
 def _embed(encoder: Encoder, images: Images, settings: Settings, embed: Callable[[Tensor], Tensor]) -> Labelled:
