@@ -11,12 +11,14 @@ from mmcontrast.apps.first_frame import COLORS, first_frame, mask_of, places_in,
 from mmcontrast.apps.media import FILMS
 from mmcontrast.apps.page import model, model_field, one_sentence
 from mmcontrast.apps.uploads import new_file, path_of, picture, points, written
+from mmcontrast.errors import InputError
 from mmcontrast.predict import bounded
 from mmcontrast.predict.match_picture import draw_points
 from mmcontrast.predict.propagate import LabelPropagator, default_model
 from mmcontrast.predict.track_writer import Kind, write_tracked
 
 TITLE = "Track"
+LEAST, MOST = 96, 480  # pixels, of the short side at which frames are compared
 KINDS: dict[str, Kind] = {"objects that I paint": "masks", "points that I click": "points", "colours": "colors"}
 
 
@@ -56,7 +58,9 @@ def build(name: str | None = None) -> None:
             result = gr.Video(label="Tracked", autoplay=True, interactive=False)
             file = gr.File(label="Masks as a ZIP of PNGs, or points as CSV", interactive=False, height=120)
             with gr.Accordion("Model and detail", open=False):
-                detail = gr.Slider(96, 480, 240, step=16, label="Short side at which frames are compared, in pixels")
+                detail = gr.Slider(
+                    LEAST, MOST, 240, step=16, label="Short side at which frames are compared, in pixels"
+                )
                 named = model_field(name or default_model(), "a bundled name, a folder, timm:...; lab: raw colours")
 
     remember_few(painted)
@@ -93,6 +97,8 @@ def build(name: str | None = None) -> None:
 
 def _track(place: str, kind: Kind, first: Any, name: str, detail: float) -> Iterator[tuple[Any, Any, str]]:
     """Yields (film, file, progress as HTML), the first two when they are made."""
+    if not isinstance(detail, int | float) or not LEAST <= detail <= MOST:
+        raise InputError(f"A short side of {detail} pixels cannot be compared; give {LEAST} to {MOST}.")
     track = LabelPropagator(model(name, "Give one, such as clip-lite, or lab."), resolution=int(detail))
     film, target = bounded.film(place), new_file("tracked.mp4")
     start, total, said = time.monotonic(), len(film), 0.0
