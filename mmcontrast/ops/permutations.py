@@ -11,7 +11,7 @@ from mmcontrast.errors import InputError
 # Of 9 pieces no more than 72 permutations differ in 8 places at least, and no more than 504 in 7: two of them would
 # agree on a pair (a triple) of places.  Sharply transitive groups reach these bounds: x -> ax + b over the field of 9
 # elements, and x -> (ax + b) / (cx + d) over that of 8 with infinity; with x -> x^2 besides, 1512 differ in 6.
-# Peter J. Cameron, Permutation Codes, European Journal of Combinatorics 31 (2010), sections 2 and 3.
+# Peter J. Cameron, Permutation codes, European Journal of Combinatorics 31 (2010), 482-490.
 _ADD_9, _TIMES_9 = (1, 2, 0, 4, 5, 3, 7, 8, 6), (0, 4, 8, 5, 6, 1, 7, 2, 3)
 _ADD_8, _TIMES_8, _INVERSE_8 = (1, 0, 3, 2, 5, 4, 7, 6, 8), (0, 2, 4, 6, 3, 1, 7, 5, 8), (8, 1, 5, 6, 7, 2, 3, 4, 0)
 _SQUARE_8 = (0, 1, 4, 5, 6, 7, 2, 3, 8)
