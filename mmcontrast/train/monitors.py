@@ -115,6 +115,11 @@ class PictureMonitor(Monitor):
         super().__init__(every)
         self.count = count
 
+    def on_fit_start(self, trainer: L.Trainer, pl_module: "Learner") -> None:  # type: ignore[override]
+        """Refuses methods without pictures before any work."""
+        if type(pl_module.method).pictures is Method.pictures:
+            raise InputError(f"PictureMonitor: {type(pl_module.method).__name__} makes no pictures to look at")
+
     def look(self, trainer: L.Trainer, learner: "Learner") -> None:
         """Draws a sheet."""
         data = trainer.datamodule.val or trainer.datamodule.train  # type: ignore[attr-defined]

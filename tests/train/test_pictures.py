@@ -12,7 +12,9 @@ from mmcontrast.encoders import TinyConv
 from mmcontrast.errors import InputError
 from mmcontrast.methods import SimCLR
 from mmcontrast.predict.method_pictures import draw_pictures
+from mmcontrast.train.monitors import PictureMonitor
 from tests.evals.labelled_pictures import picture_size, write_colours
+from tests.train.tiny import train
 
 ROOT = Path(__file__).parent.parent.parent
 
@@ -45,7 +47,9 @@ def test_by_predict_features(run: Path, tmp_path: Path, capsys: pytest.CaptureFi
     assert "is a Rotation; give a model trained by Jigsaw" in capsys.readouterr().err
 
 
-def test_a_method_without_pictures_says_so():
+def test_a_method_without_pictures_says_so(tmp_path: Path):
+    with pytest.raises(InputError, match="PictureMonitor: Regress makes no pictures"):
+        train(tmp_path, callbacks=[PictureMonitor()])
     with pytest.raises(InputError, match="SimCLR makes no pictures"):
         SimCLR(TinyConv()).pictures(None, None)
 
