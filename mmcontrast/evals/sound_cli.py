@@ -2,6 +2,7 @@
 
 import argparse
 import json
+from collections.abc import Sequence
 from pathlib import Path
 
 from mmcontrast.errors import InputError
@@ -58,7 +59,7 @@ def run_sound_probe(args: argparse.Namespace) -> int:
     return 0
 
 
-def _choice(text: str) -> tuple[str, list[str]]:
+def _choice(text: str) -> tuple[str, Sequence[str]]:
     group, equals, values = text.partition("=")
     if not equals:
         raise InputError(f"{text}: wanted GROUP=VALUE,..., such as take=0,1")

@@ -91,8 +91,9 @@ class Learner(L.LightningModule):
         """Groups of the method's trainable parameters; the schedules act in ``optimizer_step``."""
         groups = parameter_groups(self.method, self.lr, self.weight_decay, self.layer_decay, self.lr_scale)
         plugin = self.trainer.precision_plugin
-        mixed = isinstance(plugin, MixedPrecision)  # there Lightning neither unscales nor clips for fused kernels
-        plain = mixed and (plugin.scaler is not None or bool(self.trainer.gradient_clip_val))
+        plain = isinstance(plugin, MixedPrecision) and (  # there Lightning neither unscales nor clips for fused kernels
+            plugin.scaler is not None or bool(self.trainer.gradient_clip_val)
+        )
         return build_optimizer(
             self.optimizer, groups, self.lr, self.betas, self.eps, self.momentum, self.nesterov, fused=not plain
         )

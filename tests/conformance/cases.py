@@ -55,7 +55,6 @@ class Case:
         augment: what turns a collated uint8 batch into the method's batch.
         overfit_to: share of the first loss that 100 steps of Adam on one batch must get below.
         lr: of those steps.
-        splits: the loss of a batch is the mean over ranks of the losses of its parts, so that two ranks equal one.
     """
 
     method: Callable[[], Method]
@@ -63,7 +62,6 @@ class Case:
     augment: Callable[[], nn.Module] = ToFloat
     overfit_to: float = 0.5
     lr: float = 1e-2
-    splits: bool = True
 
     def build(self, seed: int = 0) -> Method:
         """The method with the weights of a seed."""

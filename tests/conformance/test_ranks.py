@@ -13,7 +13,6 @@ from mmcontrast.ops.distributed import world
 from tests.conformance.cases import CASES, Case
 
 STEPS, BATCH = 20, 12
-SPLITTING = [name for name, case in CASES.items() if case.splits]
 
 
 def part_of(batch: dict[str, Any], rank: int, size: int) -> dict[str, Any]:
@@ -63,7 +62,7 @@ def train(case: Case) -> dict[str, Tensor]:
 def work(rank: int, size: int, folder: str) -> None:
     torch.set_num_threads(1)
     dist.init_process_group("gloo", init_method=f"file://{folder}/meet", rank=rank, world_size=size)
-    torch.save({name: train(CASES[name]) for name in SPLITTING}, f"{folder}/{rank}.pt")
+    torch.save({name: train(CASES[name]) for name in CASES}, f"{folder}/{rank}.pt")
     dist.destroy_process_group()
 
 
@@ -83,7 +82,7 @@ def alone(name: str) -> dict[str, Tensor]:
 
 
 @pytest.mark.ranks
-@pytest.mark.parametrize("name", SPLITTING)
+@pytest.mark.parametrize("name", CASES)
 def test_ranks_together_equal_one(name: str, ranks: list[dict[str, dict[str, Tensor]]]):
     expected = alone(name)
     for found in ranks:
