@@ -32,6 +32,7 @@ class FrameEncoder(Encoder):
             (nn.init.dirac_ if dim == trunk.dim else nn.init.orthogonal_)(self.head.weight)
         if lock == "all":
             trunk.requires_grad_(False)
+        self.train()  # a trainer may leave the modes as they are
 
     def train(self, mode: bool = True) -> Self:
         """Locked parts stay in evaluation mode."""

@@ -93,6 +93,7 @@ def test_training_learns_to_point_to_the_right_place(arguments):
 def test_locks():
     trunk = TinyConv(dim=16)
     frozen = FrameEncoder(trunk, 16, lock="all")
+    assert not frozen.trunk.training  # from the start: Lightning leaves the modes as it finds them
     image = torch.rand(1, 3, 16, 16)
     assert torch.equal(frozen.grid(image), trunk.grid(image))  # the square head starts as the identity
     assert [name for name, p in frozen.named_parameters() if p.requires_grad] == ["head.weight"]
