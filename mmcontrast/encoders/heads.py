@@ -52,7 +52,7 @@ def mlp(*widths: int, norm: bool = False, final_norm: bool = False) -> nn.Sequen
     Args:
         *widths: of the input, of each layer's output.
         norm: batch norm over all ranks before each ReLU (SimCLR, MoCo v3).
-        final_norm: and after the last layer, without scale and shift (as in the code of both papers).
+        final_norm: and after the last layer, without scale and shift (MoCo v3's code; SimCLR's keeps the scale).
     """
     layers: list[nn.Module] = []
     for i, (a, b) in enumerate(pairwise(widths)):
