@@ -56,6 +56,7 @@ class DenseObjectNet(Method):
         self.locked = unlock_layers is not None
         if unlock_layers is not None:
             encoder.lock(unlock_layers)
+        self.train()
 
     def train(self, mode: bool = True) -> Self:
         """Training mode, but for a locked encoder."""

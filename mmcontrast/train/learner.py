@@ -99,7 +99,8 @@ class Learner(L.LightningModule):
         )
 
     def on_train_start(self) -> None:
-        """Learns the length of the run."""
+        """Learns the length of the run; Lightning would leave a loaded method in evaluation mode."""
+        self.method.train()
         self.total_steps = int(self.trainer.estimated_stepping_batches)
         self.guard.remember()
 

@@ -34,6 +34,10 @@ def test_starts_from_another_run(tmp_path, capsys):
     assert f"starting from {tmp_path / 'first'}: {count} of {count} tensors" in capsys.readouterr().err
 
 
+def test_a_method_in_evaluation_mode_is_trained_in_training_mode(tmp_path):
+    assert len(train(tmp_path / "run", Regress().eval()).seen) == 4
+
+
 def test_weights_that_are_not_there_or_no_weights(tmp_path):
     with pytest.raises(InputError, match="no such file of weights to start from"):
         train(tmp_path / "run", start=str(tmp_path / "nowhere.safetensors"))
