@@ -37,6 +37,9 @@ def draw_curves(curves: Sequence[Curve], file: Path, xlabel: str, title: str, lo
         axes.xaxis.set_minor_locator(NullLocator())
     axes.set(xlabel=xlabel, ylabel="accuracy, %", title=title)
     axes.grid(alpha=0.3)
-    axes.legend(fontsize=8)
+    if len(curves) <= 6:
+        axes.legend(fontsize=8)
+    else:
+        figure.legend(fontsize=8, loc="outside right center")
     file.parent.mkdir(parents=True, exist_ok=True)
     figure.savefig(file)
