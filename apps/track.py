@@ -92,7 +92,9 @@ def build(name: str | None = None) -> None:
         preprocess=False,
         show_progress="minimal",
     )
-    cancel.click(lambda: "Cancelled.", None, status, cancels=[job], api_visibility="private", queue=False)
+    at_once: dict[str, Any] = {"api_visibility": "private", "queue": False}
+    stopped = cancel.click(lambda: None, None, None, cancels=[job], **at_once)
+    stopped.then(lambda: "Cancelled.", None, status, **at_once)  # after the last frame's progress, which is on its way
 
 
 def _track(place: str, kind: Kind, first: Any, name: str, detail: float) -> Iterator[tuple[Any, Any, str]]:

@@ -124,7 +124,7 @@ def test_mae_sees_only_what_it_keeps_and_shows_pictures():
     noise = torch.where(hidden[..., None], torch.rand(3, 16, 48), patchify(image, 4))
     other = unpatchify(noise, 4, 16, 16)
     key = torch.arange(3)
-    torch.testing.assert_close(method._paint(other, key)[0], method._paint(image, key)[0])
+    torch.testing.assert_close(method._paint(other, key, 0.75)[0], method._paint(image, key, 0.75)[0])
     with pytest.raises(InputError, match="whole number"):
         method.reconstruct(torch.rand(1, 3, 18, 16))
     with pytest.raises(InputError, match="mask_ratio"):
