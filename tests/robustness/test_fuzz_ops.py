@@ -256,7 +256,7 @@ def test_masks(seed: int, height: int, width: int, ratio: float, share: float):
     blocks = block_mask(key, height, width, 2, ratio=(0.1, 0.5), probability=share)
     assert (blocks.sum(1) <= max(1, math.ceil(0.5 * height * width))).all()
     hole = random_region(key, height, width, 3, share)
-    assert (hole.flatten(1).sum(1) == max(1, round(share * height * width))).all()
+    assert (hole.flatten(1).sum(1) == max(1, round(share * (height * width)))).all()
     rim = border(hole, 2)
     assert not (rim & hole).any()
     for drawn in (keep, hidden, blocks, hole):  # the key decides, not the place in the batch
