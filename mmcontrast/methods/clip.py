@@ -127,10 +127,7 @@ class CLIP(Method):
         return self
 
     def _lock(self, tower: Tower, unlocked_layers: int) -> None:
-        ids = tower.layer_ids()
-        first = max(ids.values()) + 1 - unlocked_layers
-        for name, parameter in tower.named_parameters():
-            parameter.requires_grad_(ids[name] >= first)
+        tower.lock(unlocked_layers)
         self._locked.append(tower.eval())
 
     def _embed(self, image: Tensor, tokens: Tensor) -> tuple[Tensor, Tensor]:
