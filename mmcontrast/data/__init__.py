@@ -24,6 +24,7 @@ from mmcontrast.data.synthetic import ToyImages as ToyImages
 from mmcontrast.data.synthetic import ToyPairs as ToyPairs
 from mmcontrast.data.toy_clips import ToyClips as ToyClips
 from mmcontrast.data.toy_scene import ToyViews as ToyViews
+from mmcontrast.data.view_affine import AffineViews as AffineViews
 from mmcontrast.data.warps import FlowPairs as FlowPairs
 from mmcontrast.data.warps import PicturePairs as PicturePairs
 from mmcontrast.data.warps import RandomWarp as RandomWarp

@@ -9,6 +9,7 @@ from torch import Tensor, nn
 
 from mmcontrast.data import photometric
 from mmcontrast.data.matches import FindMatches
+from mmcontrast.data.view_affine import AffineViews
 from mmcontrast.errors import InputError
 from mmcontrast.ops.random import uniform
 
@@ -25,6 +26,7 @@ class PairAugment(nn.Module):
         jitter: strengths of brightness, contrast, saturation and hue, drawn for each picture by itself.
         background: probability of a random background behind the objects of a picture (paper: 0.5); pictures without
             masks keep theirs.
+        views: changes the views before matches are found; None: they stay as they are.
     """
 
     def __init__(
@@ -33,15 +35,17 @@ class PairAugment(nn.Module):
         flip: float = 0.5,
         jitter: Sequence[float] = (0.3, 0.3, 0.3, 0.05),
         background: float = 0.5,
+        views: AffineViews | None = None,
     ) -> None:
         super().__init__()
         if len(jitter) != 4 or min(jitter) < 0 or jitter[3] > 0.5:
             raise InputError(f"jitter is {tuple(jitter)}; wanted four strengths >= 0, the last (hue) at most 0.5")
         self.find, self.flip, self.jitter, self.background = find or FindMatches(), flip, tuple(jitter), background
+        self.views = views
 
     def forward(self, batch: dict[str, Any]) -> dict[str, Any]:
         """Raw pairs -> what ``FindMatches`` gives, augmented; masks and depths are not mirrored."""
-        batch = self.find(batch)
+        batch = self.find(batch if self.views is None else self.views(batch))
         for view, side in enumerate("ab"):
             u = uniform(batch["key"], 10 + 3 * _TILES[0] * _TILES[1], stream=_VIEW + view)  # (B, 154)
             image = self._on_background(batch[f"image_{side}"], batch[f"mask_{side}"] > 0, u[:, 0], u[:, 10:])

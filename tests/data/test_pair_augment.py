@@ -5,6 +5,7 @@ from torch.utils.data import default_collate
 from mmcontrast.data.matches import FindMatches
 from mmcontrast.data.pair_augment import PairAugment, mirror
 from mmcontrast.data.toy_scene import ToyViews
+from mmcontrast.data.view_affine import AffineViews
 from mmcontrast.errors import InputError
 from mmcontrast.ops.geometry import sample, take
 
@@ -54,3 +55,25 @@ def test_colours_change_apart_and_a_sample_is_augmented_alike_in_any_batch(raw):
 def test_a_wrong_jitter_is_refused():
     with pytest.raises(InputError, match="four strengths"):
         PairAugment(jitter=(0.1, 0.1))
+
+
+def test_zoomed_and_turned_views_keep_their_correspondences(raw):
+    views = AffineViews(zoom=(1.2, 1.6))
+    out = FindMatches(**FIND)(views(raw))
+    assert (out["is_match"].sum(1) > 20).all()
+    assert not torch.equal(out["image_a"], FindMatches(**FIND)(raw)["image_a"])
+    a, b = (sample(out[f"image_{side}"], out[f"match_{side}"])[out["is_match"]] for side in "ab")
+    strangers = (a - b.roll(7, 0)).abs().mean()
+    assert (a - b).abs().mean() < 0.5 * strangers
+
+
+def test_a_view_that_is_not_changed_stays(raw):
+    out = AffineViews(zoom=(1, 1), apart=1, stretch=1, turn=0)(raw)
+    for name in ("image_a", "depth_b", "mask_a"):
+        torch.testing.assert_close(out[name].float(), raw[name].float(), atol=1, rtol=0)
+    torch.testing.assert_close(out["intrinsics_a"], raw["intrinsics_a"])
+
+
+def test_a_wrong_zoom_is_refused():
+    with pytest.raises(InputError, match="zoom"):
+        AffineViews(zoom=(2, 1))
