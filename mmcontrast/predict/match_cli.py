@@ -35,9 +35,13 @@ def add_match(subparsers) -> None:
         formatter_class=argparse.RawDescriptionHelpFormatter,
     )
     parser.add_argument("--reference", required=True, metavar="F", help="the picture that the points are in")
-    parser.add_argument("--at", required=True, nargs="+", metavar="X,Y", help="points of it, in pixels")
+    parser.add_argument(
+        "--at", required=True, nargs="+", action="extend", metavar="X,Y", help="points of it, in pixels"
+    )
     where = parser.add_mutually_exclusive_group(required=True)
-    where.add_argument("--image", nargs="+", metavar="PATH", help="pictures, or folders of pictures, to look in")
+    where.add_argument(
+        "--image", nargs="+", action="extend", metavar="PATH", help="pictures, or folders of pictures, to look in"
+    )
     where.add_argument("--video", metavar="F", help="a video file or a folder of frames to look in")
     parser.add_argument("--out", required=True, metavar="DIR", help="folder to write to")
     parser.add_argument(

@@ -100,10 +100,15 @@ class MetricsCSV(Logger):
 
 
 class Curves(L.Callback):
-    """Draws ``loss.png`` after every epoch and keeps the rows of ``metrics.csv`` in step with the checkpoint."""
+    """Draws ``loss.png`` and keeps the rows of ``metrics.csv`` in step with the checkpoint.
+
+    A picture is drawn after an epoch that has brought a twentieth more rows than the last picture shows, and at the
+    end: runs of a thousand short epochs draw tens of pictures, whose remains Python frees late, not a thousand.
+    """
 
     def __init__(self, metrics: MetricsCSV) -> None:
         self.metrics = metrics
+        self._drawn = 0  # rows in the picture
 
     def state_dict(self) -> dict[str, int]:
         """How many rows belong to the checkpoint."""
@@ -115,9 +120,18 @@ class Curves(L.Callback):
             self.metrics.rewind(state_dict["rows"])
 
     def on_train_epoch_end(self, trainer: L.Trainer, pl_module: L.LightningModule) -> None:
-        """Draws."""
-        if trainer.is_global_zero:
+        """Draws, if there is enough that is new."""
+        if len(self.metrics.rows) >= 1.05 * self._drawn:
+            self._draw(trainer)
+
+    def on_train_end(self, trainer: L.Trainer, pl_module: L.LightningModule) -> None:
+        """Draws all of it."""
+        self._draw(trainer)
+
+    def _draw(self, trainer: L.Trainer) -> None:
+        if trainer.is_global_zero and len(self.metrics.rows) != self._drawn:
             draw_losses(self.metrics.rows, self.metrics.folder / "loss.png")
+            self._drawn = len(self.metrics.rows)
 
 
 def smoothed(values: list[float], window: float) -> list[float]:

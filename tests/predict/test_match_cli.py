@@ -32,7 +32,8 @@ def test_points_are_found_in_pictures(views, tmp_path, capsys):
     bad = views / "bad.png"
     bad.write_bytes(b"nothing")
     images = [views / "v0.png", views / "v1.png", bad]
-    assert run("--reference", views / "v0.png", "--at", "40,30", "60.5,20", "--image", *images, "--out", out) == 1
+    given = ["--at", "40,30", "--at", "60.5,20", "--image", images[0], "--image", *images[1:]]
+    assert run("--reference", views / "v0.png", *given, "--out", out) == 1
     assert json.loads(capsys.readouterr().out) == {"out": str(out), "images": 3, "points": 2, "errors": 1}
     same, _, moved, _, error = rows(out)
     assert (float(same["x"]), float(same["y"])) == pytest.approx((40, 30), abs=0.5)
