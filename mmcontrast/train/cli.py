@@ -16,7 +16,7 @@ from lightning.pytorch import Trainer
 from lightning.pytorch.cli import LightningArgumentParser, LightningCLI, SaveConfigCallback
 
 from mmcontrast.errors import InputError
-from mmcontrast.train.cpu import tune_cpu
+from mmcontrast.train.cpu import startup_frozen, tune_cpu
 from mmcontrast.train.data import Data
 from mmcontrast.train.failure import TrainingError
 from mmcontrast.train.learner import Learner
@@ -139,7 +139,8 @@ def fit(args: argparse.Namespace, arguments: list[str]) -> int:
         import_short_names(arguments)
         cli = TrainCLI(arguments, folder, args.save_every)
         checkpoint = open_run(folder, args.resume, args.overwrite)
-        cli.trainer.fit(cli.model, cli.datamodule, ckpt_path=checkpoint, weights_only=True)
+        with startup_frozen():
+            cli.trainer.fit(cli.model, cli.datamodule, ckpt_path=checkpoint, weights_only=True)
     if cli.trainer.is_global_zero:
         print(f"{folder}: config.yaml, last.ckpt, metrics.csv, loss.png", file=sys.stderr)
     return 0

@@ -12,7 +12,7 @@ from torch.utils.data import Dataset
 from mmcontrast.configurable import Configurable, config_of
 from mmcontrast.errors import InputError
 from mmcontrast.methods.base import Method
-from mmcontrast.train.cpu import tune_cpu
+from mmcontrast.train.cpu import startup_frozen, tune_cpu
 from mmcontrast.train.data import Data
 from mmcontrast.train.learner import Learner
 from mmcontrast.train.metrics import world_rank
@@ -65,7 +65,8 @@ def fit(
             config = {"seed_everything": seed, "model": {"method": config_of(method), **for_learner}}
             (folder / "config.yaml").write_text(yaml.safe_dump(config, sort_keys=False))
         trainer = L.Trainer(**trainer_arguments(folder, TRAINER_DEFAULTS | for_trainer, save_every))
-        trainer.fit(learner, module, ckpt_path=checkpoint, weights_only=True)
+        with startup_frozen():
+            trainer.fit(learner, module, ckpt_path=checkpoint, weights_only=True)
     method.eval()
     return trainer
 

@@ -22,9 +22,9 @@ def processes(pid: int) -> Iterator[int]:
 
 
 def megabytes(pid: int) -> float:
-    """Of a process and all below it, pages that they share counted once."""
+    """Of a process and all below it, pages that they share counted once; not of files, which others may have open."""
     lines = [line for one in processes(pid) for line in Path(f"/proc/{one}/smaps_rollup").read_text().splitlines()]
-    return sum(int(line.split()[1]) for line in lines if line.startswith("Pss:")) / 1024
+    return sum(int(line.split()[1]) for line in lines if line.startswith(("Pss_Anon:", "Pss_Shmem:"))) / 1024
 
 
 def last_step(folder: Path) -> int:
