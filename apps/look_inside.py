@@ -55,13 +55,13 @@ VIEWS = {
         "The picture is made grey, and the model colours it.",
         "Give a model trained by Colorization or SplitBrain: a bundled one, or a run directory.",
         lambda m, p, share, key: inside.colours(m, p),
-        ("colorization", "colorization-lite"),
+        ("colorization-lite",),
     ),
     "puzzle": View(
         "What the model was trained to do: put a jigsaw together, turn a picture upright, fill a hole.",
         "Give a model trained by Jigsaw, Rotation, RelativePatch, Inpainting and the like: a run directory.",
         lambda m, p, share, key: inside.puzzle(m, p, key),
-        ("jigsaw", "jigsaw-lite", "rotation-lite", "colorization"),
+        ("jigsaw-lite", "colorization-lite"),
     ),
 }
 

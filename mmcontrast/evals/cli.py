@@ -1,5 +1,6 @@
 """``mmcontrast eval``: one subcommand per evaluation, each in its own module; results are JSON on stdout."""
 
+from mmcontrast.evals.colorization_cli import add_colorize
 from mmcontrast.evals.davis_cli import add_davis, add_keypoints
 from mmcontrast.evals.dense_cli import add_correspondence, add_dense
 from mmcontrast.evals.image_text_cli import add_retrieval, add_zero_shot
@@ -19,6 +20,7 @@ COMMANDS = (
     add_keypoints,
     add_dense,
     add_correspondence,
+    add_colorize,
 )
 
 

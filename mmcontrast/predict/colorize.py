@@ -25,7 +25,7 @@ _STRIP_PIXELS = 1 << 20  # a large picture is coloured strip by strip, which kee
 class Colorizer:
     """Colours photographs by their lightness, at full size.
 
-        color = Colorizer("runs/pretext-colorization")
+        color = Colorizer("colorization-lite")
         color(["grandmother.jpg", "village.png"])     # two (H, W, 3) uint8 pictures
 
     The network sees a small picture in grey and gives colours for it; the photograph keeps every detail of its own

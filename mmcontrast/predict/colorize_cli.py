@@ -16,10 +16,15 @@ def add_colorize(subparsers) -> None:
         help="colour grey photographs",
         description="Colour photographs by their lightness. Writes NAME.png at full size for each, and colorize.csv "
         "with one row per file: path, output, error.",
-        epilog="example: mmcontrast predict colorize --model runs/pretext-colorization --out out/ photos/",
+        epilog="example: mmcontrast predict colorize --out out/ photos/",
     )
     parser.add_argument("paths", nargs="+", metavar="PATH", help="a picture, or a folder searched at any depth")
-    parser.add_argument("--model", required=True, metavar="M", help="a model trained by Colorization or SplitBrain")
+    parser.add_argument(
+        "--model",
+        default="colorization-lite",
+        metavar="M",
+        help="trained by Colorization or SplitBrain (default: %(default)s)",
+    )
     parser.add_argument("--out", required=True, metavar="DIR", help="folder to write to")
     parser.add_argument("--resolution", type=int, metavar="S", help="short side at which the network sees pictures")
     parser.add_argument("--temperature", type=float, metavar="T", help="near 0 vivid and patchy, at 1 pale and smooth")
