@@ -72,10 +72,13 @@ def test_a_running_job_can_be_cancelled(browser):
     browser.tab("Track")
     browser.press("points that I click")
     browser.until(lambda: browser.run("return [...document.querySelectorAll('video')].some(v => v.src)"))
+    pictures = "return [...document.querySelectorAll('img')].map(i => i.src).join()"
+    before = browser.run(pictures)
     browser.example()
     browser.until(
         lambda: "b.mp4" in browser.run("return [...document.querySelectorAll('video')].map(v => v.src).join()")
     )
+    browser.until(lambda: browser.run(pictures) != before)  # the film's first frame has come
     browser.type("[placeholder='120,80; 200,95']", "200,100")
     browser.press("Track")
     browser.until(lambda: "of 150, about" in browser.text())
