@@ -18,6 +18,12 @@ from mmcontrast.data.decode import EXTENSIONS, MAX_PIXELS, ImageError, decode
 from mmcontrast.errors import InputError
 
 Backend = Literal["decord", "pyav"]
+# FFmpeg's demuxers that may open a file: none of them follows names of other files or addresses, as those of playlists
+# (HLS, DASH, ffconcat), SDP and numbered pictures do.
+CONTAINERS = "mov,mp4,m4a,3gp,3g2,mj2,matroska,webm,avi,mpegts,mpeg,mpegvideo,asf,flv,ogg,gif,mxf,nut,ivf,yuv4mpegpipe"
+# Those that begin with their signature, all that decord gets: its older FFmpeg takes no list of demuxers, and where
+# a stream follows a playlist in one file it opens the playlist.
+_SIGNED = ("mov,mp4,m4a,3gp,3g2,mj2", "matroska,webm", "avi")
 
 
 class VideoError(InputError):
@@ -118,7 +124,8 @@ class VideoFile(Video):
             a file with many key frames, slower to open and for a few in a row (tests/benchmarks/bench_video_reader.py).
         threads: decoding threads.
     Raises:
-        VideoError: no such file, empty, not a video, without a video stream, or without one frame that decodes.
+        VideoError: no such file, empty, not a video, one that names other files (a playlist), without a video stream,
+            or without one frame that decodes.
     """
 
     def __init__(self, path: str | Path, backend: Backend = "pyav", threads: int = 1) -> None:
@@ -133,6 +140,8 @@ class VideoFile(Video):
         with self._open() as container:
             stream = _video_stream(container, self.name)
             self._stamps, self._keys = _stamps(container, stream)
+            if backend == "decord" and container.format.name not in _SIGNED:
+                raise VideoError(f"{path}: decord is used for MP4, MOV, MKV, WebM and AVI files only; use 'pyav'")
             declared, tick = stream.frames, float(stream.time_base or 1)
             if not self._stamps:
                 raise VideoError(f"{path}: holds no complete frame" + (f" of {declared}" if declared else ""))
@@ -163,8 +172,14 @@ class VideoFile(Video):
             self.problem = f"{self.name}: {lost} of {len(self)} frames cannot be decoded"
 
     def _open(self) -> Any:
+        only = {"format_whitelist": CONTAINERS, "protocol_whitelist": "file"}
         try:
-            container = av.open(str(self.path))
+            container = av.open(f"file:{self.path}", options=only)
+        except av.ArgumentError:
+            raise VideoError(
+                f"{self.name}: is no film of a kind that is read here (MP4, MOV, MKV, WebM, AVI, MPEG, WMV, FLV, OGV, "
+                "GIF, MXF); playlists, lists of files and single pictures are not"
+            ) from None
         except av.FFmpegError as error:
             raise VideoError(
                 f"{self.name}: cannot be opened as a video ({error.strerror}); it may be cut off"
@@ -215,7 +230,7 @@ class VideoFile(Video):
         try:
             import decord
 
-            reader = decord.VideoReader(str(self.path), num_threads=self.threads)
+            reader = decord.VideoReader(f"file:{self.path}", num_threads=self.threads)
         except Exception as error:  # not installed, or its own error type on damaged files
             raise VideoError(f"{self.name}: decord cannot read it ({type(error).__name__}); use 'pyav'") from error
         if len(reader) != len(self):
