@@ -29,7 +29,7 @@ class Found(NamedTuple):
         xy: (Q, 2) pixels.
         distance: (Q,) between descriptors.
         confidence: (Q,) in [0, 1], of squared distances: how far the second best, further away than a 20th of the
-            diagonal, is behind, in terms of the mean over the picture.
+            diagonal, is behind, in terms of the mean over the picture; 0 where the picture is too small to have one.
     """
 
     xy: Tensor
@@ -75,6 +75,8 @@ class DescriptorMatcher:
             model = model.encoder
         if isinstance(model, Encoder):
             model = model.fine()
+        if resolution is not None and resolution < 16:
+            raise InputError(f"resolution is {resolution}; wanted at least 16 pixels")
         self.device = choose_device(device)
         self.model: Any = model.to(self.device).eval()
         self.resolution, self.subpixel = resolution, subpixel
@@ -134,7 +136,7 @@ class DescriptorMatcher:
             far = (everywhere - xy[:, None]).square().sum(2) > apart**2  # (q, H W)
             least, second = smallest.square(), squared.flatten(1).masked_fill(~far, torch.inf).amin(1)
             behind = (second - least) / (squared.mean((1, 2)) - least).clamp(min=1e-12)
-            confidence = behind.clamp(0, 1)
+            confidence = behind.clamp(0, 1).where(second.isfinite(), 0)
             parts.append(Found(_between_pixels(squared, best) if self.subpixel else xy, smallest, confidence))
         return Found(*(torch.cat(column) for column in zip(*parts, strict=True)))
 

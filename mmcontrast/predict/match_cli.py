@@ -13,6 +13,7 @@ from mmcontrast.errors import InputError
 if TYPE_CHECKING:
     import numpy as np
 
+    from mmcontrast.data.video import Video
     from mmcontrast.predict.correspond import DescriptorMatcher
 
 EXAMPLES = """examples:
@@ -53,11 +54,17 @@ def add_match(subparsers) -> None:
 
 
 def run_match(args: argparse.Namespace) -> int:
-    """Prints a summary as JSON; returns 0, or 1 when a picture could not be read."""
+    """Prints a summary as JSON; returns 0, or 1 when a picture or a part of the film could not be read."""
     points, out = parse_at(args.at), Path(args.out)
     from mmcontrast.data.decode import decode
+    from mmcontrast.data.video import open_video
     from mmcontrast.predict.correspond import DescriptorMatcher
+    from mmcontrast.predict.images import picture_files
 
+    film = open_video(args.video) if args.video else None
+    files = picture_files(*args.image or ())
+    if not film and not files:
+        raise InputError(f"no pictures in {', '.join(args.image)}")
     match = DescriptorMatcher(args.model, args.device, args.resolution)
     reference = decode(args.reference)
     match.set_reference(reference)
@@ -70,7 +77,7 @@ def run_match(args: argparse.Namespace) -> int:
     with (out / "matches.csv").open("w", newline="", encoding="utf-8") as table:
         rows = csv.DictWriter(table, COLUMNS, lineterminator="\n")
         rows.writeheader()
-        steps = _film(args.video, out) if args.video else _pictures(args.image, out)
+        steps = _film(film, out) if film else _pictures(files, out, Path(args.reference))
         for name, image, keep in steps:
             count += 1
             if isinstance(image, str):
@@ -81,7 +88,12 @@ def run_match(args: argparse.Namespace) -> int:
             rows.writerows({"image": name, **record} for record in records)
             keep(picture)
     print(json.dumps({"out": str(out), "images": count, "points": len(points), "errors": errors}))
-    return 1 if errors else 0
+    if errors:
+        where = f"the error column of {out / 'matches.csv'}"
+        print(f"mmcontrast: {errors} of {count} files could not be read; see {where}.", file=sys.stderr)
+    if film and film.problem:
+        print(f"mmcontrast: {film.problem}", file=sys.stderr)
+    return 1 if errors or (film and film.problem) else 0
 
 
 def match_one(
@@ -119,29 +131,30 @@ def parse_at(texts: list[str]) -> list[tuple[float, float]]:
         InputError: anything else.
     """
     pairs = []
-    for text in ";".join(texts).split(";"):
+    for text in filter(str.strip, ";".join(texts).split(";")):
         try:
             x, y = (float(number) for number in text.split(","))
         except ValueError:
             raise InputError(f'--at {text!r}: wanted pixels such as "120,80"') from None
         pairs.append((x, y))
+    if not pairs:
+        raise InputError(f'--at {texts[0]!r}: wanted pixels such as "120,80"')
     return pairs
 
 
-def _pictures(places: list[str], out: Path) -> Iterator[tuple[str, Any, Any]]:
-    """(name, picture or error, where to put the drawing) of every file."""
+def _pictures(files: list[Path], out: Path, reference: Path) -> Iterator[tuple[str, Any, Any]]:
+    """(name, picture or error, where to put the drawing: never onto a picture that was given) of every file."""
     from PIL import Image
     from tqdm import tqdm
 
     from mmcontrast.data.decode import decode
-    from mmcontrast.predict.images import picture_files
 
-    taken: set[Path] = set()
-    for path in tqdm(picture_files(*places), unit="picture", disable=None, leave=False):
+    taken = {path.resolve() for path in (reference, *files)}
+    for path in tqdm(files, unit="picture", disable=None, leave=False):
         target = out / f"{path.stem}.png"
-        while target in taken:
+        while target.resolve() in taken:
             target = target.with_stem(target.stem + "_")
-        taken.add(target)
+        taken.add(target.resolve())
         try:
             image: Any = decode(path)
         except InputError as error:
@@ -149,15 +162,11 @@ def _pictures(places: list[str], out: Path) -> Iterator[tuple[str, Any, Any]]:
         yield str(path), image, lambda picture, target=target: Image.fromarray(picture).save(target)
 
 
-def _film(path: str, out: Path) -> Iterator[tuple[str, Any, Any]]:
+def _film(film: "Video", out: Path) -> Iterator[tuple[str, Any, Any]]:
     from tqdm import tqdm
 
-    from mmcontrast.data.video import open_video
     from mmcontrast.data.video_writer import VideoWriter
 
-    film = open_video(path)
     with VideoWriter(out / "matches.mp4", film.fps) as writer:
         for number, frame in enumerate(tqdm(film, total=len(film), unit="frame", disable=None, leave=False)):
-            yield f"{path}#{number}", frame, writer.write
-    if film.problem:
-        print(f"mmcontrast: {film.problem}", file=sys.stderr)
+            yield f"{film.name}#{number}", frame, writer.write

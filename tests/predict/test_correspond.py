@@ -87,6 +87,14 @@ def test_what_looks_alike_elsewhere_is_not_confident():
     assert match.find(noisy, [(40, 20)]).confidence < 0.2
 
 
+def test_a_picture_of_one_pixel_is_never_a_confident_match():
+    match = DescriptorMatcher(Colors())
+    match.set_reference(hues())
+    found = match.find(hues()[:1, :1], [(10, 20)])
+    assert found.xy.tolist() == [[0, 0]]
+    assert found.confidence.tolist() == [0]
+
+
 def test_subpixel_places_beat_whole_pixels():
     scene = ToyScene(1, objects=0)
     a, b = (scene.view(camera_around(t, elevation=1.4), (120, 160)) for t in (0.0, 0.02))

@@ -8,6 +8,7 @@ from PIL import Image
 
 from mmcontrast.cli import main
 from mmcontrast.data.toy_scene import ToyScene, camera_around
+from mmcontrast.data.video_writer import VideoWriter
 
 
 @pytest.fixture
@@ -34,7 +35,9 @@ def test_points_are_found_in_pictures(views, tmp_path, capsys):
     images = [views / "v0.png", views / "v1.png", bad]
     given = ["--at", "40,30", "--at", "60.5,20", "--image", images[0], "--image", *images[1:]]
     assert run("--reference", views / "v0.png", *given, "--out", out) == 1
-    assert json.loads(capsys.readouterr().out) == {"out": str(out), "images": 3, "points": 2, "errors": 1}
+    printed = capsys.readouterr()
+    assert json.loads(printed.out) == {"out": str(out), "images": 3, "points": 2, "errors": 1}
+    assert f"1 of 3 files could not be read; see the error column of {out / 'matches.csv'}" in printed.err
     same, _, moved, _, error = rows(out)
     assert (float(same["x"]), float(same["y"])) == pytest.approx((40, 30), abs=0.5)
     assert float(same["distance"]) < 1e-2
@@ -57,9 +60,45 @@ def test_points_are_found_in_a_film(views, tmp_path):
 
 
 @pytest.mark.parametrize(
-    ("at", "message"), [("40", "wanted pixels"), ("a,b", "wanted pixels"), ("400,3", "outside the reference")]
+    ("at", "message"),
+    [("40", "wanted pixels"), (";", "wanted pixels"), ("a,b", "wanted pixels"), ("400,3", "outside the reference")],
 )
 def test_points_that_cannot_be_are_refused(views, tmp_path, capsys, at, message):
     picture = views / "v0.png"
     assert run("--reference", picture, "--at", at, "--image", picture, "--out", tmp_path / "out") == 2
     assert message in capsys.readouterr().err
+
+
+def test_no_picture_that_was_given_is_overwritten(views):
+    pictures = [views / f"v{i}.png" for i in range(3)]
+    given = [path.read_bytes() for path in pictures]
+    assert run("--reference", pictures[0], "--at", "40,30", "--image", *pictures[1:], "--out", views) == 0
+    assert [path.read_bytes() for path in pictures] == given
+    assert np.array(Image.open(views / "v1_.png")).shape == (72, 3 * 96 + 12, 3)
+    assert (views / "v2_.png").exists()
+
+
+def test_what_cannot_be_looked_in_is_refused_before_anything_is_written(views, tmp_path, capsys):
+    (views / "none").mkdir()
+    picture, out = views / "v0.png", tmp_path / "out"
+    for where, message in (
+        (("--image", views / "none"), f"no pictures in {views / 'none'}"),
+        (("--video", views / "no.mp4"), "no.mp4: no such file"),
+        (("--image", picture, "--resolution", "0"), "resolution is 0"),
+    ):
+        assert run("--reference", picture, "--at", "40,30;", *where, "--out", out) == 2
+        assert message in capsys.readouterr().err
+    assert not out.exists()
+
+
+def test_a_film_that_ends_early_is_told(views, tmp_path, capsys):
+    frames = np.random.default_rng(0).integers(0, 255, (20, 72, 96, 3), dtype=np.uint8)
+    with VideoWriter(tmp_path / "film.mp4", fps=10, quality=10) as writer:
+        for frame in frames:
+            writer.write(frame)
+    data = (tmp_path / "film.mp4").read_bytes()
+    (tmp_path / "film.mp4").write_bytes(data[: len(data) * 2 // 3])
+    out = tmp_path / "out"
+    assert run("--reference", views / "v0.png", "--at", "40,30", "--video", tmp_path / "film.mp4", "--out", out) == 1
+    assert "of 20 frames are there" in capsys.readouterr().err
+    assert 5 < len(rows(out)) < 20
