@@ -5,16 +5,16 @@ Caron, Touvron, Misra, Jegou, Mairal, Bojanowski, Joulin, ICCV 2021.  https://ar
 
 import math
 from itertools import groupby
-from typing import Any
+from typing import Any, Literal
 
 import torch
 from torch import Tensor
 
 from mmcontrast.encoders.base import Encoder
 from mmcontrast.encoders.heads import PrototypeHead
-from mmcontrast.losses.distill import centred_softmax, dino_loss
+from mmcontrast.losses.distill import centred_softmax, dino_loss, sinkhorn
 from mmcontrast.methods.base import Method
-from mmcontrast.ops.distributed import all_reduce_sum, world
+from mmcontrast.ops.distributed import all_reduce_sum
 from mmcontrast.ops.momentum import cosine_momentum, follow, shadow
 
 
@@ -32,6 +32,7 @@ class DINO(Method):
         hidden: width of the head's hidden layers.
         bottleneck: width in front of the last layer.
         head_norm: batch norm in the head, for convolutional networks.
+        centering: how the teacher is kept from collapse: "softmax" with a centre, or "sinkhorn" (DINOv2, 2304.07193).
         student_temperature: tau_s.
         teacher_temperature: tau_t at the start and after ``temperature_warmup``.
         temperature_warmup: share of the run; 30 of 100 epochs in the paper.
@@ -47,6 +48,7 @@ class DINO(Method):
         hidden: int = 2048,
         bottleneck: int = 256,
         head_norm: bool = False,
+        centering: Literal["softmax", "sinkhorn"] = "softmax",
         student_temperature: float = 0.1,
         teacher_temperature: tuple[float, float] = (0.04, 0.07),
         temperature_warmup: float = 0.3,
@@ -57,6 +59,7 @@ class DINO(Method):
         super().__init__()
         self.student, self.head = encoder, PrototypeHead(encoder.dim, prototypes, hidden, bottleneck, head_norm)
         self.teacher, self.teacher_head = shadow(self.student), shadow(self.head)
+        self.centering = centering
         self.student_temperature, self.teacher_temperature = student_temperature, teacher_temperature
         self.temperature_warmup, self.momentum = temperature_warmup, momentum
         self.center_momentum, self.frozen_last_layer = center_momentum, frozen_last_layer
@@ -76,11 +79,9 @@ class DINO(Method):
         views = batch["views"]
         large = torch.cat(views[:2])  # (2B, 3, S, S)
         with torch.no_grad():
-            logits = self.teacher_head(self.teacher(large)).unflatten(0, (2, -1))  # (2, B, K)
-        probabilities = centred_softmax(logits, self.center, self.temperature)
+            logits = self.teacher_head(self.teacher(large))  # (2B, K)
+        probabilities = self._assign(logits, self.center).unflatten(0, (2, -1))  # (2, B, K)
         loss = dino_loss(self._student(views), probabilities, self.student_temperature)
-        if self.training:
-            self.center.lerp_(_mean(logits.flatten(0, 1)).to(self.center), 1 - self.center_momentum)  # eq. 4
         return {"loss": loss, "teacher_entropy": entropy(probabilities)}
 
     def after_step(self, progress: float) -> None:
@@ -92,6 +93,17 @@ class DINO(Method):
         self.temperature.fill_(start + (end - start) * min(1.0, progress / max(self.temperature_warmup, 1e-9)))
         self.head.learning.fill_(progress >= self.frozen_last_layer)
 
+    def _assign(self, logits: Tensor, center: Tensor) -> Tensor:
+        """(M, K) logits -> the teacher's probabilities; in training a centre moves, if there is one (eq. 4)."""
+        if self.centering == "sinkhorn":
+            return sinkhorn(logits, self.temperature)
+        probabilities = centred_softmax(logits, center, self.temperature)
+        if self.training:
+            total = all_reduce_sum(torch.cat([logits.to(center).sum(0), center.new_tensor([len(logits)])]))  # (K + 1,)
+            mean = torch.where(total[-1] > 0, total[:-1] / total[-1].clamp(min=1), center)
+            center.lerp_(mean, 1 - self.center_momentum)
+        return probabilities
+
     def _student(self, views: list[Tensor]) -> Tensor:
         """All views, those of one size together: V of (B, 3, S, S) -> (V, B, K) logits."""
         sizes = [torch.cat(list(same)) for _, same in groupby(views, key=lambda view: view.shape[-1])]
@@ -102,8 +114,3 @@ class DINO(Method):
 def entropy(probabilities: Tensor) -> Tensor:
     """(..., K) -> () mean entropy as a share of log K."""
     return torch.special.entr(probabilities).sum(-1).mean() / math.log(probabilities.shape[-1])
-
-
-def _mean(rows: Tensor) -> Tensor:
-    """(M, K) on each rank, M alike -> (K,) mean over all ranks."""
-    return all_reduce_sum(rows.mean(0)) / world()[1]

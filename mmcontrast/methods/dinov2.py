@@ -11,9 +11,8 @@ from torch import Tensor, nn
 from mmcontrast.encoders.base import Encoder
 from mmcontrast.encoders.heads import PrototypeHead
 from mmcontrast.encoders.vit import encode_tokens, require_tokens
-from mmcontrast.losses.distill import centred_softmax, dino_loss, koleo, patch_loss, sinkhorn
+from mmcontrast.losses.distill import dino_loss, koleo, patch_loss
 from mmcontrast.methods.dino import DINO, entropy
-from mmcontrast.ops.distributed import all_reduce_sum
 from mmcontrast.ops.momentum import cosine_momentum, follow, shadow
 from mmcontrast.ops.patches import block_mask
 
@@ -32,13 +31,12 @@ class DINOv2(DINO):
     Args:
         encoder: the student, a vision transformer (``ViT``, or ``TimmEncoder`` with a vit_* name).
         prototypes, hidden, bottleneck: of the heads for class tokens and for patches.
-        centering: how the teacher is kept from collapse: "sinkhorn", or "softmax" with a centre as in DINO.
         mask_ratio: smallest and largest share of hidden patches in a picture.
         mask_probability: of a picture having hidden patches.
         patch_weight: of iBOT's loss.
         koleo_weight: of KoLeo.
-        student_temperature, teacher_temperature, temperature_warmup, momentum, center_momentum, frozen_last_layer: as
-            in ``DINO``.
+        centering, student_temperature, teacher_temperature, temperature_warmup, momentum, center_momentum,
+            frozen_last_layer: as in ``DINO``.
     """
 
     def __init__(
@@ -64,15 +62,15 @@ class DINOv2(DINO):
             prototypes,
             hidden,
             bottleneck,
-            False,
-            student_temperature,
-            teacher_temperature,
-            temperature_warmup,
-            momentum,
-            center_momentum,
-            frozen_last_layer,
+            centering=centering,
+            student_temperature=student_temperature,
+            teacher_temperature=teacher_temperature,
+            temperature_warmup=temperature_warmup,
+            momentum=momentum,
+            center_momentum=center_momentum,
+            frozen_last_layer=frozen_last_layer,
         )
-        self.centering, self.mask_ratio, self.mask_probability = centering, mask_ratio, mask_probability
+        self.mask_ratio, self.mask_probability = mask_ratio, mask_probability
         self.patch_weight, self.koleo_weight = patch_weight, koleo_weight
         self.patch_head = PrototypeHead(encoder.dim, prototypes, hidden, bottleneck)
         self.teacher_patch_head = shadow(self.patch_head)
@@ -117,14 +115,3 @@ class DINOv2(DINO):
         super().after_step(progress)
         follow(self.teacher_patch_head, self.patch_head, cosine_momentum(self.momentum, progress))
         self.patch_head.learning.copy_(self.head.learning)
-
-    def _assign(self, logits: Tensor, center: Tensor) -> Tensor:
-        """(M, K) logits -> the teacher's probabilities; in training a centre moves, if there is one."""
-        if self.centering == "sinkhorn":
-            return sinkhorn(logits, self.temperature)
-        probabilities = centred_softmax(logits, center, self.temperature)
-        if self.training:
-            total = all_reduce_sum(torch.cat([logits.sum(0), logits.new_tensor([len(logits)])]))  # (K + 1,)
-            mean = torch.where(total[-1] > 0, total[:-1] / total[-1].clamp(min=1), center)
-            center.lerp_(mean.to(center), 1 - self.center_momentum)
-        return probabilities
