@@ -1,4 +1,4 @@
-"""Example media that installed packages carry."""
+"""Example media: photographs that installed packages carry, a pair and a film of this one's own."""
 
 import importlib.util
 from pathlib import Path
@@ -15,5 +15,6 @@ PHOTOGRAPHS = [
     *_find("gradio", "media_assets/images/tower.jpg"),
     *_find("sklearn", "datasets/images/china.jpg", "datasets/images/flower.jpg"),
 ]
-PAIRS = [_find("gradio", "media_assets/images/cheetah1.jpg", "test_data/cheetah2.jpg")]
-FILMS = _find("gradio", "media_assets/videos/b.mp4")
+_OWN = Path(__file__).parent / "examples"
+PAIRS = [[str(_OWN / "near.jpg"), str(_OWN / "far.jpg")]]
+FILMS = [str(_OWN / "toy.mp4")]

@@ -37,9 +37,11 @@ def draw_matches(
 
 
 def draw_heat(image: np.ndarray, heat: np.ndarray) -> np.ndarray:
-    """Lays (H, W) in [0, 1] over (H, W, 3) uint8, warm where it is high -> (H, W, 3) uint8."""
-    warm = cv2.applyColorMap((heat * 255).astype(np.uint8), cv2.COLORMAP_TURBO)[..., ::-1]
-    return cv2.addWeighted(image, 0.4, np.ascontiguousarray(warm), 0.6, 0)
+    """Lays (H, W) in [0, 1] over (H, W, 3) uint8, the warmer and denser the higher it is -> (H, W, 3) uint8."""
+    level = (heat * 255).astype(np.uint8)
+    warm = cv2.applyColorMap(level, cv2.COLORMAP_TURBO)[..., ::-1]
+    dense = (0.25 + 0.55 * heat[..., None]).astype(np.float32)
+    return (image + dense * (warm.astype(np.float32) - image)).astype(np.uint8)
 
 
 def draw_pairs(
@@ -82,6 +84,6 @@ def draw_points(image: np.ndarray, points: Sequence[tuple[float, float]]) -> np.
         cv2.circle(out, centre, 1, color, -1, cv2.LINE_AA)
         if len(points) > 1:
             place = (centre[0] + radius + 2, centre[1] - radius + 4)
-            for ink, width in (((255, 255, 255), 3), (color, 1)):
-                cv2.putText(out, str(number + 1), place, cv2.FONT_HERSHEY_SIMPLEX, 0.45, ink, width, cv2.LINE_AA)
+            for ink, width in (((255, 255, 255), 4), (color, 2)):
+                cv2.putText(out, str(number + 1), place, cv2.FONT_HERSHEY_SIMPLEX, 0.6, ink, width, cv2.LINE_AA)
     return out
