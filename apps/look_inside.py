@@ -47,7 +47,7 @@ VIEWS = {
     ),
     "hidden patches": View(
         "Most of the picture is hidden, and the model paints what it expects there.",
-        "Give a model trained by MAE: a run directory, such as runs/mae_smoke of configs/smoke/mae.yaml.",
+        "Name a run of MAE, such as `runs/smoke-mae`, which `mmcontrast fit -c configs/smoke/mae.yaml` trains.",
         inside.hidden_patches,
         ("mae-lite",),
     ),
@@ -59,14 +59,12 @@ VIEWS = {
     ),
     "puzzle": View(
         "What the model was trained to do: put a jigsaw together, turn a picture upright, fill a hole.",
-        "Give a model trained by Jigsaw, Rotation, RelativePatch, Inpainting and the like: a run directory.",
+        "Name a run of Jigsaw or the like, such as `runs/smoke-jigsaw`, which "
+        "`mmcontrast fit -c configs/smoke/jigsaw.yaml` trains.",
         lambda m, p, share, key: inside.puzzle(m, p, key),
-        ("jigsaw-lite", "colorization-lite"),
+        ("jigsaw-lite",),
     ),
 }
-
-
-DRAWN = ("hidden patches", "puzzle")
 
 
 def build(name: str | None = None) -> None:
@@ -81,16 +79,18 @@ def build(name: str | None = None) -> None:
             view = gr.Radio(list(VIEWS), value=first, label="Look at")
             about = gr.Markdown(_about(first))
             named = model_field(name or default(*VIEWS[first].models))
-            with gr.Row(visible=False) as drawn:
-                share = gr.Slider(0.05, 0.95, 0.75, step=0.05, label="Share that is hidden")
-                key = gr.Slider(0, 99, 0, step=1, label="Draw again")
+            share = gr.Slider(0.05, 0.95, 0.75, step=0.05, label="Share that is hidden", visible=False)
+            key = gr.Slider(0, 99, 0, step=1, label="Draw again", visible=False)
             button = gr.Button("Look", variant="primary")
     shown = gr.Gallery(label="What it sees", columns=4, object_fit="contain", height="auto", interactive=False)
 
     busy: dict[str, Any] = {"preprocess": False, "concurrency_id": "look", "concurrency_limit": 1}
     given = [image, view, named, share, key]
-    view.change(lambda v: _switched(v, name), view, [about, named, drawn], api_visibility="private")
-    button.click(look, given, shown, api_name="look", **busy)
+    view.change(lambda v: _switched(v, name), view, [about, named], api_visibility="private")
+    old: dict[str, Any] = {"outputs": [shown, share, key], "api_visibility": "private", "queue": False}
+    gr.on([image.change, view.change, named.change], lambda: (None, *_sliders("", "")), **old)
+    looked = button.click(look, given, shown, api_name="look", **busy)
+    looked.success(_sliders, [view, named], [share, key], api_visibility="private")
     for slider in (share, key):
         slider.release(look, given, shown, api_visibility="private", **busy)
 
@@ -105,9 +105,16 @@ def look(upload: Any, view: str, name: str | None, share: float = 0.75, key: flo
     return [(_enlarged(part), caption) for part, caption in found]
 
 
-def _switched(view: str, name: str | None) -> tuple[str, str | None, Any]:
-    """What stands beside another view: what it is, a model for it, and whether it draws anything at random."""
-    return _about(view), name or default(*VIEWS[view].models) or None, gr.update(visible=view in DRAWN)
+def _switched(view: str, name: str | None) -> tuple[str, str | None]:
+    """What stands beside another view: what it is, and a model for it."""
+    return _about(view), name or default(*VIEWS[view].models) or None
+
+
+def _sliders(view: str, name: str) -> list[Any]:
+    """The sliders for the share and for drawing again, visible where they change what is shown."""
+    hides = view == "hidden patches"
+    draws = hides or (view == "puzzle" and not hasattr(model(name, ""), "colors"))
+    return [gr.update(visible=acts) for acts in (hides, draws)]
 
 
 def _about(view: str) -> str:

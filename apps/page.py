@@ -33,6 +33,8 @@ THEME = gr.themes.Default(
 CSS = """
 .gradio-container, .gradio-container main.app { max-width: 1180px !important; width: 100%; margin: 0 auto; }
 .prose code { overflow-wrap: anywhere; }
+[data-testid="status-tracker"]:has(.error) { display: none !important; }  /* the message says it */
+.empty.large { min-height: 8rem !important; }
 """
 
 
@@ -98,7 +100,8 @@ def one_sentence() -> Iterator[None]:
     try:
         yield
     except InputError as error:
-        raise gr.Error(html.escape(without_folders(error), quote=False), print_exception=False) from None
+        sentence = without_folders(error).replace("`", "")
+        raise gr.Error(html.escape(sentence, quote=False), print_exception=False) from None
 
 
 def without_folders(error: Exception) -> str:

@@ -65,10 +65,8 @@ def build(name: str | None = None) -> None:
 
     remember_few(painted)
     quick: dict[str, Any] = {"preprocess": False, "api_visibility": "private", "concurrency_id": "first frame"}
-    video.change(_show_first, video, [painted, clicked, text], **quick)
     clicked.select(_click, [video, text], [clicked, text], **quick)
     text.submit(_show_points, [video, text], clicked, **quick)
-    follow.change(_show_kind, follow, [painted, clicking, colouring], **quick)
 
     def track(
         film: Any, kind: str, painting: Any, places: str, colored: Any, name: str, detail: float
@@ -93,6 +91,11 @@ def build(name: str | None = None) -> None:
         show_progress="minimal",
     )
     at_once: dict[str, Any] = {"api_visibility": "private", "queue": False}
+    fresh = lambda *old: {"fn": lambda: [None] * len(old), "inputs": None, "outputs": [*old], **at_once}
+    gr.on([video.change, follow.change], cancels=[job], **fresh(result, file, status))
+    emptied = video.change(**fresh(painted, clicked, text, frame))
+    emptied.then(_show_first, video, [painted, clicked], **quick)
+    follow.change(_show_kind, follow, [painted, clicking, colouring, file], **quick)
     stopped = cancel.click(lambda: None, None, None, cancels=[job], **at_once)
     stopped.then(lambda: "Cancelled.", None, status, **at_once)  # after the last frame's progress, which is on its way
 
@@ -119,12 +122,12 @@ def _track(place: str, kind: Kind, first: Any, name: str, detail: float) -> Iter
 
 
 @one_sentence()
-def _show_first(film: Any) -> tuple[Any, Any, str]:
+def _show_first(film: Any) -> tuple[Any, Any]:
     """The first frame to paint on and to click into."""
     if not film:
-        return None, None, ""
+        return None, None
     image = first_frame(path_of(film)).image
-    return {"background": image, "layers": [], "composite": image}, image, ""
+    return {"background": image, "layers": [], "composite": image}, image
 
 
 def _click(film: Any, text: str, event: gr.SelectData) -> tuple[Any, str]:
@@ -141,7 +144,8 @@ def _show_points(film: Any, text: str) -> Any:
 
 
 def _show_kind(kind: str) -> list[Any]:
-    return [gr.update(visible=kind == each) for each in KINDS]
+    """What is given for it, and the file it makes; colours make a film only."""
+    return [*(gr.update(visible=kind == each) for each in KINDS), gr.update(visible=KINDS[kind] != "colors")]
 
 
 if __name__ == "__main__":

@@ -18,6 +18,7 @@ TITLE = "Zero-shot"
 LABELS = "big cat\nlion\nhouse cat\ndog\ntower\npagoda\nbridge\nbeach\nflower\ntree"
 SETS = {"one": "photo", "seven (simple)": "simple", "eighty (openai80)": "openai80", "none, the label alone": "none"}
 MOST_PROMPTS, MOST_PICTURES = 20_000, 200
+NAMED = 3  # pictures that could not be read
 PROGRESS = gr.Progress()
 
 
@@ -40,6 +41,7 @@ def build(name: str | None = None) -> None:
                 files = gr.File(label="Pictures", file_count="multiple", file_types=["image"], height=140)
                 several = gr.Button("Classify them all")
                 table = gr.Dataframe(headers=["picture", "label", "probability"], interactive=False, wrap=True)
+                unread = gr.Markdown()
                 download = gr.File(label="Table as CSV, with the probability of every label", interactive=False)
 
     words = [labels, prompts, named]
@@ -47,7 +49,8 @@ def build(name: str | None = None) -> None:
     chosen.change(_sentences, chosen, prompts, api_visibility="private")
     button.click(classify, [image, *words], guesses, api_name="classify", **busy)
     image.change(_classify_if_any, [image, *words], guesses, api_visibility="private", **busy)
-    several.click(classify_all, [files, *words], [table, download], api_name="classify_all", **busy)
+    several.click(classify_all, [files, *words], [table, download, unread], api_name="classify_all", **busy)
+    files.change(lambda: (None, None, ""), None, [table, download, unread], api_visibility="private")
 
 
 @one_sentence()
@@ -61,13 +64,14 @@ def classify(upload: Any, labels: str, prompts: str, name: str) -> dict[str, flo
 @one_sentence()
 def classify_all(
     uploads: list[Any] | None, labels: str, prompts: str, name: str, progress: gr.Progress = PROGRESS
-) -> tuple[list[list[Any]], str]:
-    """The likeliest label of each picture, and a CSV file with the probabilities of all labels."""
+) -> tuple[list[list[Any]], str, str]:
+    """The likeliest label of each picture, a CSV file with the probabilities of all labels, and what was not read."""
     if len(uploads or []) > MOST_PICTURES:
         raise InputError(f"{len(uploads or [])} pictures are given; at most {MOST_PICTURES} are taken at once.")
     files = [path_of(upload) for upload in uploads or [None]]
     classifier = _classifier(name, _lines(labels, "label"), _lines(prompts, "prompt"))
     shown: list[list[Any]] = []
+    unread: list[str] = []
     target = new_file("labels.csv")
     with target.open("w", newline="", encoding="utf-8") as stream:
         rows = csv.writer(stream)
@@ -78,13 +82,20 @@ def classify_all(
                 scores = classifier(picture(file))[0].tolist()
             except InputError as error:
                 reason = without_folders(error).removeprefix(f"{Path(file).name}: ")
-                shown.append([Path(file).name, f"not read: {reason}", None])
+                unread.append(Path(file).name)
                 rows.writerow([Path(file).name, "", "", reason])
                 continue
             best = max(range(len(scores)), key=scores.__getitem__)
             shown.append([Path(file).name, classifier.labels[best], round(scores[best], 4)])
             rows.writerow([*shown[-1], "", *(f"{score:.6f}" for score in scores)])
-    return shown, str(target)
+    return shown, str(target), _unread(unread)
+
+
+def _unread(names: list[str]) -> str:
+    """A sentence that names the first pictures that could not be read; "" where all could."""
+    more = f" + {len(names) - NAMED} more" if len(names) > NAMED else ""
+    listed = ", ".join(f"`{name.replace('`', '')}`" for name in names[:NAMED])
+    return f"Not read: {listed}{more}. The CSV says why." if names else ""
 
 
 def _classify_if_any(upload: Any, *words: str) -> dict[str, float] | None:

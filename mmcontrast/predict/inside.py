@@ -50,7 +50,10 @@ def hidden_patches(model: Method | Encoder, picture: np.ndarray, share: float, k
         InputError: another kind of model.
     """
     if not isinstance(model, MAE):
-        raise InputError(f"A {type(model).__name__} does not paint hidden patches; give a model trained by MAE.")
+        raise InputError(
+            f"A {type(model).__name__} does not paint hidden patches; give one trained by MAE, such as runs/smoke-mae, "
+            "which `mmcontrast fit -c configs/smoke/mae.yaml` trains."
+        )
     if not 0 < share < 1:
         raise InputError(f"A share of {share:g} cannot be hidden; give one between 0 and 1.")
     image = _square(model, picture)
@@ -77,9 +80,10 @@ def puzzle(model: Method | Encoder, picture: np.ndarray, key: int) -> Shown:
     Raises:
         InputError: an encoder, or a method with nothing to show.
     """
-    if isinstance(model, Encoder):
+    if isinstance(model, Encoder) or type(model).pictures is Method.pictures:
         raise InputError(
-            f"A {type(model).__name__} has no puzzle to solve; give a model trained by Jigsaw or the like."
+            f"A {type(model).__name__} has no puzzle to solve; give one trained by Jigsaw or the like, such as "
+            "runs/smoke-jigsaw, which `mmcontrast fit -c configs/smoke/jigsaw.yaml` trains."
         )
     pictures: dict[str, Any] = model.pictures(_square(model, picture), torch.tensor([key]))
     return [(_bytes(part[0].permute(1, 2, 0)), title) for title, part in pictures.items()]

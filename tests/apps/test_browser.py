@@ -1,7 +1,7 @@
 import pytest
 from selenium.webdriver.common.action_chains import ActionChains
 
-from mmcontrast.apps.media import PAIRS, PHOTOGRAPHS
+from mmcontrast.apps.media import PHOTOGRAPHS
 from tests.apps import browser as chromium
 
 pytestmark = pytest.mark.skipif(not chromium.programs(), reason="no Chromium with chromedriver is installed")
@@ -40,7 +40,7 @@ def test_type_labels_and_classify_an_upload(browser):
 def test_click_a_point_and_read_the_marker(browser):
     browser.tab("Match")
     for place, shown in ((0, 1), (-1, 2)):
-        browser.upload(PAIRS[0][0], place)
+        browser.upload(PHOTOGRAPHS[0], place)
         browser.until(lambda shown=shown: len(browser.shown("img")) == shown)
     left = browser.until(lambda: browser.shown("img"))[0]
     ActionChains(browser.driver).move_to_element_with_offset(left, 12, -20).click().perform()
@@ -50,6 +50,14 @@ def test_click_a_point_and_read_the_marker(browser):
     assert abs(at[0] - (128 + 12 / scale)) < 8
     assert abs(at[1] - (128 - 20 / scale)) < 8
     browser.until(lambda: len({image.get_attribute("src") for image in browser.shown("img")}) == 2)  # the heat map
+
+
+def test_a_refusal_is_one_sentence_without_badges(browser):
+    browser.tab("Track")
+    browser.press("Track")
+    browser.until(lambda: "Give a film first" in browser.text())
+    browser.until(lambda: browser.panel("[data-testid=status-tracker] .error"))
+    assert not [badge for badge in browser.panel("[data-testid=status-tracker] .error") if badge.is_displayed()]
 
 
 def test_paint_an_object_and_get_a_film_that_plays(browser, disc):
@@ -66,6 +74,10 @@ def test_paint_an_object_and_get_a_film_that_plays(browser, disc):
     browser.run(f"{film}.play()")
     browser.until(lambda: browser.run(f"return {film}.currentTime > 0"))
     assert browser.panel("a[href*='masks.zip']")
+    browser.press("points that I click")  # what is shown is none of these
+    browser.until(lambda: not browser.panel("a[href*='masks.zip']") and "frames in" not in browser.text())
+    assert not browser.run(f"return !!{film}")
+    browser.press("objects that I paint")
 
 
 def test_a_running_job_can_be_cancelled(browser):
@@ -76,12 +88,12 @@ def test_a_running_job_can_be_cancelled(browser):
     before = browser.run(pictures)
     browser.example()
     browser.until(
-        lambda: "b.mp4" in browser.run("return [...document.querySelectorAll('video')].map(v => v.src).join()")
+        lambda: "toy.mp4" in browser.run("return [...document.querySelectorAll('video')].map(v => v.src).join()")
     )
     browser.until(lambda: browser.run(pictures) != before)  # the film's first frame has come
     browser.type("[placeholder='120,80; 200,95']", "200,100")
     browser.press("Track")
-    browser.until(lambda: "of 150, about" in browser.text())
+    browser.until(lambda: "of 90, about" in browser.text())
     browser.press("Cancel")
     browser.until(lambda: "Cancelled." in browser.text())
 
@@ -92,6 +104,10 @@ def test_look_inside(browser):
     browser.until(lambda: browser.shown("img"))
     browser.press("Look")
     browser.until(lambda: "all patches" in browser.text())
+    browser.press("hidden patches")
+    browser.until(lambda: "mmcontrast fit -c configs/smoke/mae.yaml" in browser.text())
+    browser.until(lambda: "all patches" not in browser.text())
+    assert not [slider for slider in browser.panel("input[type=range]") if slider.is_displayed()]
 
 
 def test_no_overflow_and_nothing_from_elsewhere(browser):

@@ -1,7 +1,9 @@
 import csv
 import gc
 import io
+import re
 import zipfile
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -11,6 +13,7 @@ from mmcontrast.apps import look_inside, track, zero_shot
 from mmcontrast.apps.media import FILMS, PAIRS, PHOTOGRAPHS
 from mmcontrast.data.decode import decode
 from mmcontrast.data.video import VideoFile
+from mmcontrast.train.cli import run_folder
 
 PAINT, CLICK, COLOUR = track.KINDS
 SENTENCES = "a photo of a {}."
@@ -30,8 +33,7 @@ def test_every_app_has_named_endpoints_and_nothing_else_is_public(server):
 
 def test_example_media_are_there():
     assert len(PHOTOGRAPHS) >= 3
-    assert len(PAIRS[0]) == 2
-    assert FILMS
+    assert all(Path(file).is_file() for file in (*PAIRS[0], *FILMS))
 
 
 def test_classify(server):
@@ -56,8 +58,9 @@ def test_gradios_own_client_classifies(server):
 
 def test_several_pictures_make_a_table(server):
     files = [server.upload(PHOTOGRAPHS[0]), server.upload(b"no picture", "broken.png")]
-    table, file = server.call("classify_all", files, "big cat\nflower", SENTENCES, "clip-lite")
-    assert [row[0] for row in table["data"]] == ["cheetah1.jpg", "broken.png"]
+    table, file, unread = server.call("classify_all", files, "big cat\nflower", SENTENCES, "clip-lite")
+    assert [row[0] for row in table["data"]] == ["cheetah1.jpg"]
+    assert unread == "Not read: `broken.png`. The CSV says why."
     rows = list(csv.DictReader(io.StringIO(server.download(file).decode())))
     assert rows[0]["label"] == "big cat"
     assert float(rows[0]["big cat"]) + float(rows[0]["flower"]) == pytest.approx(1, abs=1e-5)
@@ -66,9 +69,16 @@ def test_several_pictures_make_a_table(server):
     assert "/" not in rows[1]["error"]
 
 
+def test_only_the_first_pictures_that_were_not_read_are_named():
+    assert zero_shot._unread([]) == ""
+    names = [f"{number}.png" for number in range(9)]
+    assert zero_shot._unread(names) == "Not read: `0.png`, `1.png`, `2.png` + 6 more. The CSV says why."
+
+
 def test_a_point_is_found_in_the_same_picture(server):
     picture = server.upload(PHOTOGRAPHS[0])
-    left, right, text, table = server.call("match", picture, picture, "120,80; 60,100", "lab")
+    left, right, text, table, note = server.call("match", picture, picture, "120,80; 60,100", "lab")
+    assert note == ""
     for row in table["data"]:
         assert np.allclose(row[1:3], row[3:5], atol=1)
     assert text == "120,80; 60,100"
@@ -77,6 +87,28 @@ def test_a_point_is_found_in_the_same_picture(server):
         == picture_of(server.download(right)).shape
         == decode(PHOTOGRAPHS[0]).shape
     )
+
+
+def test_the_example_pair_is_matched_right(server):
+    pair = [server.upload(picture) for picture in PAIRS[0]]
+    seen = {(312, 255): (317, 222), (378, 255): (360, 222), (330, 60): (324, 87), (325, 305): (321, 257)}  # by eye
+    *_, table, note = server.call("match", *pair, "; ".join(f"{x},{y}" for x, y in seen), "don-lite")
+    assert np.allclose([row[3:5] for row in table["data"]], list(seen.values()), atol=10)
+    assert note == ""
+
+
+def test_a_doubtful_match_is_said_to_be(server, tmp_path):
+    """A dot looks like each of two."""
+    pictures = []
+    for dots in ([30], [15, 45]):
+        pixels = np.full((40, 60, 3), 99, np.uint8)
+        pixels[20, dots] = 255
+        Image.fromarray(pixels).save(tmp_path / f"{len(dots)}.png")
+        pictures.append(server.upload(tmp_path / f"{len(dots)}.png"))
+    one, two = pictures
+    sentence = "perhaps not visible in the right picture."
+    assert server.call("match", one, two, "30,20", "lab")[4] == f"Low confidence: {sentence}"
+    assert server.call("match", one, two, "30,20; 31,20", "lab")[4] == f"Low confidence at 1, 2: {sentence}"
 
 
 @pytest.mark.parametrize("endpoint", ["mutual_matches", "descriptor_colours"])
@@ -143,8 +175,9 @@ def test_mistakes_have_one_sentence(server, disc):
         ("track", (film, CLICK, None, "a,b", None, "lab", 96), "pairs in pixels"),
         ("track", (film, CLICK, None, "1,1", None, "lab", 1e6), "give 96 to 480"),
         ("look", (picture, "attention", "clip-lite", 0.5, 0), "vision transformer"),
-        ("look", (picture, "puzzle", "clip-lite", 0.5, 0), "no pictures"),
-        ("look", (picture, "hidden patches", "clip-lite", 0.5, 0), "trained by MAE"),
+        ("look", (picture, "puzzle", "clip-lite", 0.5, 0), "mmcontrast fit -c configs/smoke/jigsaw.yaml trains"),
+        ("look", (picture, "puzzle", "", 0.5, 0), "mmcontrast fit -c configs/smoke/jigsaw.yaml trains"),
+        ("look", (picture, "hidden patches", "clip-lite", 0.5, 0), "mmcontrast fit -c configs/smoke/mae.yaml trains"),
         ("look", (picture, "hidden patches", "", 0.5, 0), "No model is named"),
     ]
     for endpoint, data, sentence in cases:
@@ -156,5 +189,21 @@ def test_mistakes_have_one_sentence(server, disc):
 
 def test_a_view_without_a_bundled_model_says_which_to_give():
     for view, chosen in look_inside.VIEWS.items():
-        about, name, _ = look_inside._switched(view, None)
+        about, name = look_inside._switched(view, None)
         assert (name is None) == (chosen.wanted in about), view
+
+
+@pytest.mark.parametrize("view", ["hidden patches", "puzzle"])
+def test_the_command_that_is_named_trains_such_a_model(view):
+    wanted = look_inside.VIEWS[view].wanted
+    config = Path(re.search(r"mmcontrast fit -c (\S+\.yaml)", wanted)[1])
+    assert config.is_file()
+    assert str(run_folder([config])) in wanted
+
+
+def test_a_slider_is_there_where_it_changes_what_is_shown():
+    visible = lambda *given: [update["visible"] for update in look_inside._sliders(*given)]
+    assert visible("hidden patches", "any") == [True, True]
+    assert visible("puzzle", "clip-lite") == [False, True]
+    assert visible("puzzle", "colorization-lite") == [False, False]
+    assert visible("attention", "any") == [False, False]
