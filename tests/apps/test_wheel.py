@@ -27,8 +27,9 @@ def test_an_installed_wheel_serves(tmp_path):
     subprocess.run([*pip, "wheel", "--no-deps", "--no-build-isolation", "-w", wheels, copy], check=True)
     (wheel,) = wheels.iterdir()
     with zipfile.ZipFile(wheel) as archive:
-        assert {name.split("/")[0].split("-")[0] for name in archive.namelist()} == {"mmcontrast"}
-        assert {f"mmcontrast/apps/examples/{name}" for name in ("near.jpg", "far.jpg", "toy.mp4")} <= {*archive.namelist()}
+        packed = {*archive.namelist()}
+        assert {name.split("/")[0].split("-")[0] for name in packed} == {"mmcontrast"}
+        assert {f"mmcontrast/apps/examples/{name}" for name in ("near.jpg", "far.jpg", "toy.mp4")} <= packed
     venv.create(tmp_path / "env", with_pip=False)
     python = tmp_path / "env" / "bin" / "python"
     (site,) = (tmp_path / "env").glob("lib/python*/site-packages")
