@@ -1,6 +1,7 @@
 """The program ``mmcontrast``.  Imports what a command needs when it runs, so that ``--help`` is instant."""
 
 import argparse
+import errno
 import importlib
 import os
 import sys
@@ -8,6 +9,9 @@ from collections.abc import Callable, Sequence
 
 from mmcontrast import __version__
 from mmcontrast.errors import InputError
+
+# What the file system answers where the program is not at fault.
+_REFUSED = {errno.EACCES, errno.EPERM, errno.EROFS, errno.ENOSPC, errno.EDQUOT}
 
 FIT_HELP = """\
 A config names a model, the data and the trainer; every constructor argument in
@@ -109,6 +113,11 @@ def main(arguments: Sequence[str] | None = None) -> int:
     except BrokenPipeError:  # the reader of stdout, such as head, has enough
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         return 0
+    except OSError as error:
+        if error.errno not in _REFUSED:
+            raise
+        print(f"mmcontrast: {error.filename or 'a file'}: {error.strerror}", file=sys.stderr)
+        return 1
 
 
 if __name__ == "__main__":

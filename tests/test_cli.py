@@ -1,4 +1,5 @@
 import argparse
+import errno
 import json
 import os
 import pty
@@ -141,6 +142,19 @@ def test_unknown_arguments_of_other_commands(capsys):
         main(["list", "--all"])
     assert end.value.code == 2
     assert "unknown arguments: --all" in capsys.readouterr().err
+
+
+def test_what_the_file_system_refuses_is_a_sentence_and_status_1(capsys, monkeypatch):
+    def fail(args: argparse.Namespace) -> int:
+        raise OSError(number, os.strerror(number), "out/a.csv")
+
+    monkeypatch.setattr(listing, "run", fail)
+    number = errno.ENOSPC
+    assert main(["list"]) == 1
+    assert capsys.readouterr().err == "mmcontrast: out/a.csv: No space left on device\n"
+    number = errno.EBADF  # is a mistake of the program
+    with pytest.raises(OSError, match="Bad file"):
+        main(["list"])
 
 
 def test_training_that_fails_is_a_sentence_and_status_1(config: str, capsys):

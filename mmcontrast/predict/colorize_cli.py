@@ -7,6 +7,7 @@ import sys
 from pathlib import Path
 
 from mmcontrast.errors import InputError
+from mmcontrast.predict.output import output_folder
 
 
 def add_colorize(subparsers) -> None:
@@ -41,14 +42,11 @@ def run_colorize(args: argparse.Namespace) -> int:
     from mmcontrast.predict.colorize import Colorizer
     from mmcontrast.predict.images import picture_files
 
-    files, out = picture_files(*args.paths), Path(args.out)
+    files = picture_files(*args.paths)
     if not files:
         raise InputError(f"no pictures in {', '.join(args.paths)}")
     color = Colorizer(args.model, args.device, args.batch_size, args.resolution, args.temperature)
-    try:
-        out.mkdir(parents=True, exist_ok=True)
-    except OSError as error:
-        raise InputError(f"--out {out}: cannot be made ({error.strerror})") from error
+    out = output_folder(args.out)
     errors = 0
     with (out / "colorize.csv").open("w", encoding="utf-8", errors="backslashreplace", newline="") as stream:
         rows = csv.writer(stream, lineterminator="\n")

@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from mmcontrast.errors import InputError
+from mmcontrast.predict.output import output_folder
 
 if TYPE_CHECKING:
     from torch import Tensor
@@ -73,11 +74,7 @@ def run_features(args: argparse.Namespace) -> int:
     if not files:
         raise InputError(f"no pictures in {', '.join(args.paths)}")
     see = FeatureExtractor(args.model, args.device, args.batch_size, args.resolution)
-    out = Path(args.out)
-    try:
-        out.mkdir(parents=True, exist_ok=True)
-    except OSError as error:
-        raise InputError(f"--out {out}: cannot be written ({error.strerror})") from error
+    out = output_folder(args.out)
     readable, vectors = _save_vectors(see, files, out)
     if readable:
         shows: dict[str, Callable[[], Any]] = {

@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from mmcontrast.errors import InputError
+from mmcontrast.predict.output import output_folder
 
 if TYPE_CHECKING:
     import numpy as np
@@ -55,7 +56,7 @@ def add_match(subparsers) -> None:
 
 def run_match(args: argparse.Namespace) -> int:
     """Prints a summary as JSON; returns 0, or 1 when a picture or a part of the film could not be read."""
-    points, out = parse_at(args.at), Path(args.out)
+    points = parse_at(args.at)
     from mmcontrast.data.decode import decode
     from mmcontrast.data.video import open_video
     from mmcontrast.predict.correspond import DescriptorMatcher
@@ -69,10 +70,7 @@ def run_match(args: argparse.Namespace) -> int:
     reference = decode(args.reference)
     match.set_reference(reference)
     match.check(points)
-    try:
-        out.mkdir(parents=True, exist_ok=True)
-    except OSError as error:
-        raise InputError(f"--out {out}: cannot be made ({error.strerror})") from error
+    out = output_folder(args.out)
     errors = count = 0
     with (out / "matches.csv").open("w", newline="", encoding="utf-8") as table:
         rows = csv.DictWriter(table, COLUMNS, lineterminator="\n")
@@ -82,7 +80,7 @@ def run_match(args: argparse.Namespace) -> int:
             count += 1
             if isinstance(image, str):
                 errors += 1
-                rows.writerow({"image": name, "error": image})
+                rows.writerow({"image": name, "error": image.removeprefix(f"{name}: ")})
                 continue
             records, picture = match_one(match, reference, points, image)
             rows.writerows({"image": name, **record} for record in records)

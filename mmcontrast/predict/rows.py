@@ -10,6 +10,7 @@ from dataclasses import dataclass
 from itertools import zip_longest
 from pathlib import Path
 from typing import Any, TextIO
+from unicodedata import combining, east_asian_width
 
 from mmcontrast.errors import InputError
 
@@ -98,10 +99,18 @@ def _table(labels: Sequence[str], top: int) -> Sink:
         cells = [f"{label} ({score:.3f})" for label, score in shown]
         text = ", ".join(cells) or f"error: {row.error}"
         lines = textwrap.wrap(text, max(20, width - left - 2), break_on_hyphens=False)
-        path = row.path if len(row.path) <= left else "…" + row.path[1 - left :]
-        print("\n".join(f"{cell:<{left}}  {line}" for cell, line in zip_longest([path], lines, fillvalue="")))
+        path = row.path
+        while _columns(path) > left:
+            path = f"…{path[2:]}"
+        padded = path + " " * (left - _columns(path))
+        print("\n".join(f"{cell}  {line}" for cell, line in zip_longest([padded], lines, fillvalue=" " * left)))
 
     return write
+
+
+def _columns(text: str) -> int:
+    """How wide a terminal shows it: emoji and Chinese letters take two columns, accents of their own none."""
+    return sum(0 if combining(letter) else 1 + (east_asian_width(letter) in "WF") for letter in text)
 
 
 def _short(score: float | None) -> str:

@@ -4,10 +4,10 @@ import argparse
 import json
 import sys
 import time
-from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from mmcontrast.errors import InputError
+from mmcontrast.predict.output import output_folder
 
 if TYPE_CHECKING:
     import numpy as np
@@ -95,12 +95,9 @@ def run_track(args: argparse.Namespace) -> int:
     from mmcontrast.data.video import open_video
     from mmcontrast.predict.track_writer import Kind, write_tracked
 
-    film, out = open_video(args.video), Path(args.out)
+    film = open_video(args.video)
     track = propagator(args)
-    try:
-        out.mkdir(parents=True, exist_ok=True)
-    except OSError as error:
-        raise InputError(f"--out {out}: cannot be made ({error.strerror})") from error
+    out = output_folder(args.out)
     kind: Kind
     first: Any
     if args.mask:

@@ -6,10 +6,12 @@ import av
 import numpy as np
 import pytest
 
+from mmcontrast.cli import main
 from mmcontrast.data.masks import read_mask, write_mask
 from mmcontrast.data.video import VideoFile
 from mmcontrast.data.video_writer import VideoWriter
 from mmcontrast.errors import InputError
+from mmcontrast.predict import track_writer
 from mmcontrast.predict.track_cli import add_track
 
 HEIGHT, WIDTH, FRAMES = 97, 129, 6  # odd sizes
@@ -100,8 +102,22 @@ def test_mistakes_have_one_sentence(clip, tmp_path):
         ((*film, "--points", "500,2"), "500,2; x goes to 129"),
         ((*film, "--points", "5,2", "--color-frame", "x.png"), "--colors"),
         (("--video", tmp_path / "empty.mp4", "--out", tmp_path, "--points", "1,1"), r"empty\.mp4: is empty"),
-        (("--video", folder / "clip.mp4", "--out", folder / "first.png" / "x", "--points", "1,1"), "cannot be made"),
+        (("--video", folder / "clip.mp4", "--out", folder / "first.png" / "x", "--points", "1,1"), "cannot be written"),
+        ((*film[:2], "--out", "/proc", "--points", "5,2"), r"--out /proc: cannot be written"),
     ]
     for arguments, message in cases:
         with pytest.raises(InputError, match=message):
             run(*arguments)
+
+
+def test_ctrl_c_keeps_what_was_written(clip, tmp_path, capsys, monkeypatch):
+    def write_three(path, ids):
+        if path.stem == "00003":
+            raise KeyboardInterrupt
+        write_mask(path, ids)
+
+    monkeypatch.setattr(track_writer, "write_mask", write_three)
+    given = ["--video", clip[0] / "clip.mp4", "--mask", clip[0] / "first.png", "--out", tmp_path]
+    assert main(["predict", "track", "--model", "lab", "--resolution", "192", *map(str, given)]) == 130
+    assert capsys.readouterr().err == "mmcontrast: interrupted\n"
+    assert len(list((tmp_path / "masks").iterdir())) == len(VideoFile(tmp_path / "overlay.mp4")) == 3

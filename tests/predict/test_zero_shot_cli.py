@@ -7,6 +7,7 @@ import pytest
 from PIL import Image
 
 from mmcontrast.cli import main
+from mmcontrast.predict.rows import Row, open_sink
 from tests.colour_clip import colour_clip
 
 
@@ -108,6 +109,17 @@ def test_table_fits_the_terminal(folder, capsys, monkeypatch):
     assert max(map(len, lines)) <= 80
     assert lines[0].split() == ["path", "label", "(score)"]
     assert "red (1.000)" in "\n".join(lines)
+
+
+def test_table_counts_columns_of_emoji(capsys, monkeypatch):
+    monkeypatch.setenv("COLUMNS", "80")
+    with open_sink(None, [], 1) as sink:
+        for path in ("a.png", "\N{CAT}" * 4 + "e\u0301.png", "\N{CAT}" * 40):
+            sink(Row(path, [("cat", 1)]))
+    _, *lines = capsys.readouterr().out.splitlines()
+    before = [line[: line.index("cat (")] for line in lines]
+    assert [len(text) + text.count("\N{CAT}") - text.count("\u0301") for text in before] == [40, 40, 40]
+    assert before[2].startswith("…\N{CAT}")
 
 
 @pytest.mark.parametrize(
