@@ -12,7 +12,7 @@ tum    rgb.txt, depth.txt, groundtruth.txt (https://cvg.cit.tum.de/data/datasets
 
 import json
 import re
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -57,21 +57,19 @@ class Layout:
     skipped: dict[str, str] = field(default_factory=dict)
     objects: dict[int, dict[str, Any]] = field(default_factory=dict)
 
-    def add(self, name: str, color: int | None, depth: int | None, mask: int | None, pose: Any) -> None:
-        """Keeps a frame, or why it cannot be used."""
+    def add(self, name: str, color: int | None, depth: int | None, mask: int | None, pose: np.ndarray | str) -> None:
+        """Keeps a frame, or why it cannot be used; instead of a pose stands what is wrong with it."""
         reason = None
         if color is None:
             reason = "has no colour picture"
         elif depth is None:
-            reason = "has no depth picture"
-        elif pose is None:
-            reason = "has no pose"
+            reason = "has no depth picture (a 16-bit PNG)"
         else:
-            reason = _pose_problem(pose)
+            reason = pose if isinstance(pose, str) else _pose_problem(pose)
         if reason:
             self.skipped[name] = reason
         else:
-            assert color is not None and depth is not None  # noqa: PT018
+            assert color is not None and depth is not None and not isinstance(pose, str)  # noqa: PT018
             self.frames.append(Frame(name, color, depth, mask, pose))
 
 
@@ -84,8 +82,8 @@ class Members:
         self.index = {n[len(prefix) :]: i for i, n in enumerate(store.names) if n.startswith(prefix)}
 
     def text(self, name: str) -> str | None:
-        """A text member, or None."""
-        return self.store.read(self.index[name]).decode("utf-8-sig") if name in self.index else None
+        """A text member, or None; bytes that are no text become signs that no number contains."""
+        return self.store.read(self.index[name]).decode("utf-8-sig", "replace") if name in self.index else None
 
     def stems(self, folder: str, suffix: str = "") -> dict[str, int]:
         """Pictures of a folder by name without extension (and without the suffix)."""
@@ -98,8 +96,8 @@ def layouts(store: Store) -> Iterator[tuple[Store, Layout]]:
     if isinstance(store, Folder):
         store = Folder(store.path, _all_files(store.path))
     readers: dict[str, Callable[[Members], Layout]] = {}
-    for name in store.names:
-        for pattern, reader in _MARKERS:
+    for pattern, reader in _MARKERS:
+        for name in store.names:
             if match := re.match(pattern, name):
                 readers.setdefault(match[1], reader)
     for prefix in sorted(readers):
@@ -109,31 +107,35 @@ def layouts(store: Store) -> Iterator[tuple[Store, Layout]]:
 def _posed(members: Members) -> Layout:
     layout = Layout(members.path, _intrinsics(members), 0.001)
     color, depth, mask = (members.stems(kind) for kind in ("color", "depth", "mask"))
-    for name in sorted(color):
-        pose = members.text(f"pose/{name}.txt")
-        layout.add(name, color[name], depth.get(name), mask.get(name), None if pose is None else _numbers(pose, (4, 4)))
-    objects = json.loads(members.text("objects.json") or "{}")
-    layout.objects = {int(number): _object(entry) for number, entry in objects.items()}
+    poses = {m[1] for name in members.index if (m := re.match(r"pose/([^/]+)\.txt$", name))}
+    for name in sorted({*color, *depth, *poses}):
+        layout.add(name, color.get(name), depth.get(name), mask.get(name), _matrix(members, f"pose/{name}.txt"))
+    try:
+        objects = json.loads(members.text("objects.json") or "{}")
+        layout.objects = {int(number): _object(entry) for number, entry in objects.items()}
+    except (ValueError, TypeError, KeyError, AttributeError) as error:
+        raise InputError(
+            f'{members.path}/objects.json: wanted {{"1": {{"name": ..., "pose": 4 x 4}}, ...}} ({error})'
+        ) from error
     return layout
 
 
 def _pdc(members: Members) -> Layout:
-    camera = yaml.safe_load(members.text("processed/images/camera_info.yaml") or "") or {}
-    data = camera.get("camera_matrix", {}).get("data")
-    if not data or len(data) != 9:
-        raise InputError(f"{members.path}/processed/images/camera_info.yaml: holds no camera_matrix with 9 numbers")
-    layout = Layout(members.path, np.array(data, float).reshape(3, 3), 0.001)
-    text = members.text("processed/images/pose_data.yaml")
-    if text is None:
-        raise InputError(f"{members.path}/processed/images/pose_data.yaml: missing; it holds the cameras' poses")
-    poses = {int(k): v["camera_to_world"] for k, v in yaml.load(text, _YAML).items()}
     images = "processed/images"
+    camera = _yaml(members, f"{images}/camera_info.yaml", "the camera_matrix")
+    try:
+        intrinsics = np.array(camera["camera_matrix"]["data"], float).reshape(3, 3)
+    except (KeyError, TypeError, ValueError) as error:
+        raise InputError(f"{members.path}/{images}/camera_info.yaml: holds no camera_matrix with 9 numbers") from error
+    layout = Layout(members.path, intrinsics, 0.001)
+    entries = _yaml(members, f"{images}/pose_data.yaml", "the cameras' poses")
+    poses = {str(key).lstrip("0"): entry for key, entry in entries.items()}
     color, depth = members.stems(images, "_rgb"), members.stems(images, "_depth")
     depth |= members.stems("processed/rendered_images", "_depth")
     mask = members.stems("processed/image_masks", "_mask")
-    for name in sorted(color):
-        pose = poses.get(int(name))
-        layout.add(name, color[name], depth.get(name), mask.get(name), None if pose is None else _pdc_pose(pose))
+    for name in sorted({*color, *depth}):
+        pose = _pdc_pose(poses.get(name.lstrip("0")))
+        layout.add(name, color.get(name), depth.get(name), mask.get(name), pose)
     return layout
 
 
@@ -147,9 +149,9 @@ def _tum(members: Members) -> Layout:
     layout = Layout(members.path, intrinsics, 1 / 5000)
     color, depth, truth = (_rows(members, f"{name}.txt") for name in ("rgb", "depth", "groundtruth"))
     for time, (file, *_) in sorted(color.items()):
-        (of_depth,), of_pose = _nearest(depth, time) or (None,), _nearest(truth, time)
-        pose = None if of_pose is None else _from_quaternion(np.array(of_pose[:7], float))
-        layout.add(f"{time:.6f}", members.index.get(file), members.index.get(of_depth or ""), None, pose)
+        (of_depth, *_), of_pose = _nearest(depth, time) or [""], _nearest(truth, time)
+        pose = f"has no pose in groundtruth.txt within {_APART} s" if of_pose is None else _from_quaternion(of_pose)
+        layout.add(f"{time:.6f}", members.index.get(file), members.index.get(of_depth), None, pose)
     return layout
 
 
@@ -181,6 +183,26 @@ def _intrinsics(members: Members) -> np.ndarray:
     return matrix
 
 
+def _yaml(members: Members, name: str, what: str) -> dict[Any, Any]:
+    text = members.text(name)
+    if text is None:
+        raise InputError(f"{members.path}/{name}: missing; it holds {what}")
+    try:
+        found = yaml.load(text, _YAML)
+    except yaml.YAMLError as error:
+        raise InputError(f"{members.path}/{name}: is no YAML ({' '.join(str(error).split())})") from error
+    if not isinstance(found, dict):
+        raise InputError(f"{members.path}/{name}: wanted {what}, by name")
+    return found
+
+
+def _matrix(members: Members, name: str) -> np.ndarray | str:
+    if (text := members.text(name)) is None:
+        return f"has no {name}"
+    matrix = _numbers(text, (4, 4))
+    return f"its {name} is not 4 x 4 numbers" if matrix is None else matrix
+
+
 def _numbers(text: str, shape: tuple[int, int]) -> np.ndarray | None:
     """The matrix, or None where the text is none."""
     try:
@@ -199,14 +221,28 @@ def _pose_problem(pose: np.ndarray) -> str | None:
     return None
 
 
-def _pdc_pose(entry: dict[str, dict[str, float]]) -> np.ndarray:
-    order = [entry["translation"][k] for k in "xyz"] + [entry["quaternion"][k] for k in "xyzw"]
-    return _from_quaternion(np.array(order, float))
+def _pdc_pose(entry: Any) -> np.ndarray | str:
+    if entry is None:
+        return "has no pose in pose_data.yaml"
+    try:
+        pose = entry["camera_to_world"]
+        order = [pose["translation"][k] for k in "xyz"] + [pose["quaternion"][k] for k in "xyzw"]
+    except (KeyError, TypeError):
+        return "its pose has no camera_to_world with translation x y z and quaternion w x y z"
+    return _from_quaternion(order)
 
 
-def _from_quaternion(values: np.ndarray) -> np.ndarray:
-    """tx ty tz qx qy qz qw -> (4, 4)."""
-    x, y, z, w = values[3:] / np.linalg.norm(values[3:])
+def _from_quaternion(entries: Sequence[Any]) -> np.ndarray | str:
+    """tx ty tz qx qy qz qw -> (4, 4), or what is wrong."""
+    try:
+        values = np.array(entries[:7], float)
+    except (TypeError, ValueError):
+        values = np.zeros(0)
+    if values.shape != (7,):
+        return "its pose is not 7 numbers, tx ty tz qx qy qz qw"
+    if not (length := float(np.linalg.norm(values[3:]))) > 0:
+        return "its pose has no rotation (tracking was lost)"
+    x, y, z, w = values[3:] / length
     pose = np.eye(4)
     pose[:3, 3] = values[:3]
     pose[:3, :3] = [
@@ -221,8 +257,11 @@ def _rows(members: Members, name: str) -> dict[float, list[str]]:
     text = members.text(name)
     if text is None:
         raise InputError(f"{members.path}/{name}: missing; a TUM RGB-D folder has rgb.txt, depth.txt, groundtruth.txt")
-    lines = [line.split() for line in text.splitlines() if line.strip() and not line.startswith("#")]
-    return {float(time): rest for time, *rest in lines}
+    lines = [line.replace(",", " ").split() for line in text.splitlines() if not line.lstrip().startswith("#")]
+    try:
+        return {float(time): rest for time, *rest in filter(None, lines) if rest}
+    except ValueError as error:
+        raise InputError(f"{members.path}/{name}: wanted lines that begin with a time in seconds ({error})") from error
 
 
 def _nearest(rows: dict[float, list[str]], time: float) -> list[str] | None:

@@ -1,7 +1,10 @@
 """Is a scene's geometry sound?  Depth and colour of one view carried into another, as a table and as a verdict."""
 
+import copy
+import textwrap
 import warnings
-from dataclasses import dataclass
+from collections.abc import Iterator
+from dataclasses import dataclass, replace
 from typing import Any
 
 import cv2
@@ -12,6 +15,9 @@ from mmcontrast.errors import InputError
 
 UNITS = (0.1, 0.2, 0.5, 1.0, 2.0, 5.0, 10.0)  # factors of the depth unit that are tried
 _AGREE = 0.01  # share of depth
+_GREY = 5.0  # grey levels that noise may make
+_CARRIED = 0.8  # grey error of carried pixels, in terms of that at the same pixel; 0.1 to 0.5 of sound scenes
+_FITTING = 0.7  # share of the pairs of views of one place whose depths fit together coarsely; 1 of sound scenes
 _STEP = 3  # every third pixel, each way
 
 
@@ -63,15 +69,27 @@ def reprojection(a: View, b: View, depth_unit: float) -> Reprojection:
 
 def telling_pairs(scene: Scene, count: int = 8) -> list[tuple[int, int]]:
     """Pairs of frames that tell about geometry: far apart for the depth they look at, yet with surface in common."""
-    rng, candidates = np.random.default_rng(0), set()
-    for a in rng.integers(len(scene), size=6 * count).tolist():
-        b = (a + int(rng.integers(1, max(len(scene), 2)))) % len(scene)
-        share, agreement = scene.overlap(a, b)
-        if a != b and share > 0.25 and agreement > 0.5:
+    candidates = set()
+    for a, b, share, agreement in _some_pairs(scene, 6 * count):
+        if share > 0.25 and agreement > 0.5:
             known = scene.coarse[a][scene.coarse[a] > 0]
             moved = np.linalg.norm(scene.frames[a].pose[:3, 3] - scene.frames[b].pose[:3, 3])
             candidates.add((float(moved / np.median(known)), a, b))
     return [(a, b) for _, a, b in sorted(candidates, reverse=True)[:count]]
+
+
+def fitting(scene: Scene) -> tuple[int, int]:
+    """Of random pairs of views into the same place: how many there are, and in how many most depths fit together."""
+    agreements = [g for _, _, share, g in _some_pairs(scene, 60) if g > 0 and share / g > 0.25]
+    return len(agreements), sum(agreement > 0.5 for agreement in agreements)
+
+
+def _some_pairs(scene: Scene, count: int) -> Iterator[tuple[int, int, float, float]]:
+    rng = np.random.default_rng(0)
+    for a in rng.integers(len(scene), size=count).tolist():
+        b = (a + int(rng.integers(1, max(len(scene), 2)))) % len(scene)
+        if a != b:
+            yield a, b, *scene.overlap(a, b)
 
 
 def check_geometry(scene: Scene) -> None:
@@ -82,28 +100,86 @@ def check_geometry(scene: Scene) -> None:
     """
     pairs = telling_pairs(scene)
     if not pairs:
-        raise InputError(
-            f"{scene.path}: no two views overlap.  They must show the same surface, poses must be camera-to-world in "
-            f"metres; a unit of depth is taken for {scene.depth_unit:g} m"
-        )
+        raise InputError(f"{scene.path}: {nothing_shared(scene)}")
     if warning := verdict(scene, [(scene.view(a), scene.view(b)) for a, b in pairs]):
         warnings.warn(f"{scene.path}: {warning}", stacklevel=3)
 
 
+def nothing_shared(scene: Scene) -> str:
+    """Why no two views may overlap, with the lengths that tell of wrong units."""
+    if len(scene) == 1:
+        return "no two views overlap: there is one usable frame, and pairs need two"
+    places = np.stack([frame.pose[:3, 3] for frame in scene.frames])
+    depth = float(np.median(scene.coarse[scene.coarse > 0]))
+    apart = float(np.median(np.linalg.norm(places - places[0], axis=1)))
+    hint = _remedy(scene)
+    if not 0.02 < depth < 200:
+        hint = "; the depth unit seems wrong (set depth_unit)"
+    elif apart > 50 * depth:
+        hint = "; the poses seem to be in another unit, or of places far from each other"
+    return (
+        f"no two views overlap: half of all depths are below {depth:.3g} m, half of the cameras within {apart:.3g} m "
+        f"of the first, with a unit of depth of {scene.depth_unit:g} m.  Views must show one surface, poses must be "
+        f"camera-to-world in metres{hint}"
+    )
+
+
 def verdict(scene: Scene, pairs: list[tuple[View, View]]) -> str | None:
     """What is wrong with the geometry, in a sentence, or None."""
-    rates = {f: float(np.mean([reprojection(a, b, f * scene.depth_unit).agree for a, b in pairs])) for f in UNITS}
+    (height, width), (cx, cy) = scene.size, scene.intrinsics[:2, 2]
+    if not (0.25 < cx / width < 0.75 and 0.25 < cy / height < 0.75):
+        return (
+            f"the intrinsics put the middle of the lens at ({cx:g}, {cy:g}), far from that of pictures of "
+            f"{width}x{height}; they seem to be of another size"
+        )
+    found = {f: [reprojection(a, b, f * scene.depth_unit) for a, b in pairs] for f in UNITS}
+    rates = {factor: float(np.mean([pair.agree for pair in some])) for factor, some in found.items()}
     best = max(rates, key=lambda f: (rates[f], f == 1))
     if rates[best] > max(1.3 * rates[1.0], 0.2):
         return (
             f"{rates[1.0]:.0%} of depths agree between views with a unit of {scene.depth_unit:g} m, {rates[best]:.0%} "
-            f"with {best * scene.depth_unit:g} m; the depth unit seems wrong (set depth_unit)"
+            f"with {best * scene.depth_unit:g} m; the depth unit seems wrong (set depth_unit), or the "
+            "intrinsics are"
         )
+    looking, fit = fitting(scene)
+    carried = float(np.median([pair.grey / max(pair.grey_same, _GREY) for pair in found[1.0]]))
     if rates[1.0] < 0.01:
-        return "fewer than 1 % of depths agree between views; are poses camera-to-world in metres, and of these frames?"
-    if rates[1.0] < 0.2:
-        return f"only {rates[1.0]:.0%} of depths agree between views; poses or intrinsics are likely wrong"
-    return None
+        wrong = "fewer than 1 % of depths agree between views"
+    elif rates[1.0] < 0.2:
+        wrong = f"only {rates[1.0]:.0%} of depths agree between views"
+    elif fit < _FITTING * looking:
+        wrong = f"in only {fit} of {looking} pairs of views of one place, depths fit together"
+    elif carried > _CARRIED:
+        wrong = f"depths agree, but colours carried from view to view err {carried:.0%} as much as those left in place"
+    else:
+        return None
+    remedy = _remedy(scene)
+    return f"{wrong}; poses (camera-to-world in metres, of these frames?) or intrinsics are likely wrong{remedy}"
+
+
+def _remedy(scene: Scene) -> str:
+    """The usual mistake that would explain it, if one does."""
+    usual = {
+        "the poses inverted, depths fit: they seem to be world-to-camera": np.linalg.inv,
+        "the cameras' y and z axes turned round, depths fit: the poses seem to be OpenGL's": _opengl,
+        "both of inverting and OpenGL's axes, depths fit": lambda pose: _opengl(np.linalg.inv(pose)),
+    }
+    most, best = 1.1 * _shared(scene), ""
+    for what, change in usual.items():
+        changed = copy.copy(scene)
+        changed.frames = [replace(frame, pose=change(frame.pose)) for frame in scene.frames]
+        looking, fit = fitting(changed)
+        if looking >= 5 and fit > 0.9 * looking and (shared := _shared(changed)) > most:
+            most, best = shared, f".  With {what}"
+    return best
+
+
+def _shared(scene: Scene) -> float:
+    return float(np.mean([share for _, _, share, _ in _some_pairs(scene, 60)]))
+
+
+def _opengl(pose: np.ndarray) -> np.ndarray:
+    return pose @ np.diag([1.0, -1, -1, 1])
 
 
 def report(scenes: Scenes, depth_unit: float | None = None, pairs: int = 8) -> list[dict[str, Any]]:
@@ -124,26 +200,26 @@ def report(scenes: Scenes, depth_unit: float | None = None, pairs: int = 8) -> l
         for (a, b), (view_a, view_b) in zip(chosen, views, strict=True):
             found = reprojection(view_a, view_b, scene.depth_unit)
             rows.append({"scene": scene.path, "a": scene.frames[a].name, "b": scene.frames[b].name, **vars(found)})
-        wrong = verdict(scene, views) if views else "no two views overlap"
+        wrong = verdict(scene, views) if views else nothing_shared(scene)
         rows.append({"scene": scene.path, "frames": len(scene), "skipped": scene.skipped, "verdict": wrong or "sound"})
     return rows
 
 
 def table(rows: list[dict[str, Any]]) -> str:
-    """The rows of ``report`` as text."""
+    """The rows of ``report`` as text, 80 columns wide but for long names."""
     lines = []
     for row in rows:
         if "verdict" in row:
-            lines.append(f"{row['scene']}: {row['frames']} usable frames, {len(row['skipped'])} not; {row['verdict']}")
-            lines += [f"  {name} {reason}" for name, reason in row["skipped"].items()]
+            found = f"  {row['frames']} usable frames, {len(row['skipped'])} not; {row['verdict']}"
+            lines.append(f"{row['scene']}:")
+            lines += textwrap.wrap(found, 80, subsequent_indent="  ", break_long_words=False, break_on_hyphens=False)
+            lines += [f"    {name} {reason}" for name, reason in row["skipped"].items()]
         else:
             if not lines or "->" not in lines[-1]:
-                lines.append(
-                    "  views               shared  depths agree  off by (mm)  grey error, carried / same pixel"
-                )
+                lines.append("  views               shared  depths agree  off (mm)  grey error, at same pixel")
             views = f"{row['a']} -> {row['b']}"
             lines.append(
-                f"  {views:18}  {row['inside']:6.0%}  {row['agree']:12.0%}  {row['millimetres']:11.1f}"
-                f"  {row['grey']:10.1f} / {row['grey_same']:.1f}"
+                f"  {views:18}  {row['inside']:6.0%}  {row['agree']:12.0%}  {row['millimetres']:8.1f}"
+                f"  {row['grey']:10.1f}  {row['grey_same']:13.1f}"
             )
     return "\n".join(lines)

@@ -1,5 +1,6 @@
 """Posed RGB-D scenes: read, checked frame by frame, with the share of surface that two views have in common."""
 
+import contextlib
 import io
 import re
 import warnings
@@ -78,7 +79,8 @@ class Scene:
         if self.skipped:
             listed = "; ".join(f"{name} {reason}" for name, reason in list(self.skipped.items())[:5])
             more = f" and {len(self.skipped) - 5} more" if len(self.skipped) > 5 else ""
-            warnings.warn(f"{self.path}: {len(self.skipped)} frames cannot be used: {listed}{more}", stacklevel=2)
+            count = f"{len(self.skipped)} of {len(self.skipped) + len(self.frames)} frames"
+            warnings.warn(f"{self.path}: {count} cannot be used: {listed}{more}", stacklevel=2)
 
     def __len__(self) -> int:
         return len(self.frames)
@@ -147,8 +149,7 @@ class Scene:
     def _check(self, frame: Frame) -> tuple[tuple[int, int], np.ndarray] | str:
         """Size and (24, 32) depths, or why the frame cannot be used."""
         try:
-            with Image.open(io.BytesIO(self.store.read(frame.color)), formats=FORMATS) as picture:
-                size = picture.size[::-1]
+            size = _color_size(self.store.read(frame.color))
             depth = _decode_depth(self.store.read(frame.depth), "its depth")
         except (InputError, OSError) as error:
             return f"cannot be read ({error})"
@@ -210,8 +211,18 @@ def _coarse_pixels(size: tuple[int, int]) -> np.ndarray:
     return np.floor((np.stack([x, y], -1).reshape(-1, 2) + 0.5) * (size[1] / columns, size[0] / rows))
 
 
+def _color_size(data: bytes) -> tuple[int, int]:
+    """(H, W) by the header of a picture whose end is there; others are decoded, which says what is wrong."""
+    if data.rstrip(b"\0").endswith((b"\xff\xd9", b"IEND\xaeB`\x82")):  # of JPEG and PNG
+        with contextlib.suppress(OSError), Image.open(io.BytesIO(data), formats=FORMATS) as picture:
+            return picture.height, picture.width
+    height, width = decode(data, name="its colour").shape[:2]
+    return height, width
+
+
 def _decode_depth(data: bytes, name: str) -> np.ndarray:
-    depth = cv2.imdecode(np.frombuffer(data, np.uint8), cv2.IMREAD_UNCHANGED) if data else None
+    complete = b"IEND" in data or not data.startswith(b"\x89PNG")  # of the rest of a cut one, OpenCV makes zeros
+    depth = cv2.imdecode(np.frombuffer(data, np.uint8), cv2.IMREAD_UNCHANGED) if data and complete else None
     if depth is None:
         raise InputError(f"{name}: the depth picture cannot be decoded")
     if depth.dtype != np.uint16 or depth.ndim != 2:

@@ -4,6 +4,7 @@ import tarfile
 import cv2
 import numpy as np
 import pytest
+import yaml
 
 from mmcontrast.data.scene_pairs import ScenePairs
 from mmcontrast.data.scenes import open_scenes, scale_intrinsics
@@ -96,13 +97,13 @@ def test_unusable_frames_are_left_out_listed_and_warned_of(copy):
     (copy / "pose/000001.txt").write_text("nan " * 16)
     (copy / "depth/000002.png").unlink()
     cv2.imwrite(str(copy / "depth/000003.png"), np.zeros((120, 160), np.uint16))
-    with pytest.warns(UserWarning, match="4 frames cannot be used: 000000 has no pose"):
+    with pytest.warns(UserWarning, match="4 of 5 frames cannot be used: 000000 has no pose/000000.txt"):
         (scene,) = open_scenes(copy)
     assert [f.name for f in scene.frames] == ["000004"]
     assert scene.skipped == {
-        "000000": "has no pose",
+        "000000": "has no pose/000000.txt",
         "000001": "its pose is not finite (tracking was lost)",
-        "000002": "has no depth picture",
+        "000002": "has no depth picture (a 16-bit PNG)",
         "000003": "has no depth above 0",
     }
 
@@ -122,6 +123,86 @@ def test_a_bad_depth_picture_is_named_with_its_reason(copy, content, reason):
     with pytest.warns(UserWarning, match=f"000002 .*{reason}"):
         (scene,) = open_scenes(copy)
     assert len(scene) == 4
+
+
+@pytest.mark.parametrize("kind", ["color", "depth"])
+def test_pictures_that_were_cut_off_are_left_out(copy, kind):
+    path = copy / kind / "000002.png"
+    path.write_bytes(path.read_bytes()[:-300])
+    with pytest.warns(UserWarning, match="1 of 5 frames cannot be used: 000002 cannot be read .*cannot be decoded"):
+        (scene,) = open_scenes(copy)
+    assert len(scene) == 4
+
+
+def test_a_page_in_place_of_a_picture_and_a_missing_picture_are_counted(copy):
+    (copy / "color/000001.png").write_text("<html>404</html>")
+    (copy / "color/000002.png").unlink()
+    with pytest.warns(UserWarning, match="2 of 5 frames"):
+        (scene,) = open_scenes(copy)
+    assert scene.skipped == {
+        "000001": "cannot be read (its colour: is HTML, SVG or XML text, not a bitmap picture)",
+        "000002": "has no colour picture",
+    }
+
+
+def test_texts_that_hold_something_else_are_named(copy):
+    (copy / "pose/000000.txt").write_text("hello")
+    (copy / "pose/000001.txt").write_bytes(b"\xff\xfe\x00")
+    (copy / "pose/000002.txt").write_text("1 0 0 0 0 1 0 0 0 0 1 0")
+    with pytest.warns(UserWarning, match=r"3 of 5 frames cannot be used: 000000 its pose/000000\.txt is not 4 x 4"):
+        open_scenes(copy)
+    (copy / "objects.json").write_text("{1: chair}")
+    with pytest.raises(InputError, match=r"objects\.json: wanted"):
+        open_scenes(copy)
+
+
+def test_broken_texts_of_the_pdc_layout_are_named(pdc):
+    images = pdc / "processed" / "images"
+    poses = yaml.safe_load((images / "pose_data.yaml").read_text())
+    del poses[0], poses[1]["camera_to_world"]["quaternion"]["w"]
+    (images / "pose_data.yaml").write_text(yaml.safe_dump(poses))
+    (images / "000002_rgb.png").unlink()
+    with pytest.warns(UserWarning, match="3 of 5 frames"):
+        (scene,) = open_scenes(pdc)
+    assert scene.skipped["000000"] == "has no pose in pose_data.yaml"
+    assert "camera_to_world" in scene.skipped["000001"]
+    assert scene.skipped["000002"] == "has no colour picture"
+    for name in ("pose_data.yaml", "camera_info.yaml"):
+        for text in ("{a: [", "hello"):
+            (images / name).write_text(text)
+            with pytest.raises(InputError, match=name):
+                open_scenes(pdc)
+        (images / name).write_text("{}")
+    with pytest.raises(InputError, match=r"camera_info\.yaml: holds no camera_matrix"):
+        open_scenes(pdc)
+
+
+def test_broken_lines_of_the_tum_layout_are_named(tum):
+    truth = (tum / "groundtruth.txt").read_text().splitlines()
+    truth[2] = "100.004 1 2 3"
+    truth[4] = "101.004 0 0 0 0 0 0 0"
+    truth[6] = truth[6].replace("102.004", "102.1")
+    (tum / "groundtruth.txt").write_text("\n".join(truth) + "\n\n")
+    (tum / "depth/000003.png").unlink()
+    with pytest.warns(UserWarning, match="4 of 5 frames"):
+        (scene,) = open_scenes(tum)
+    assert list(scene.skipped.values()) == [
+        "its pose is not 7 numbers, tx ty tz qx qy qz qw",
+        "its pose has no rotation (tracking was lost)",
+        "has no pose in groundtruth.txt within 0.02 s",
+        "has no depth picture (a 16-bit PNG)",
+    ]
+    (tum / "rgb.txt").write_text("yesterday rgb/000000.png")
+    with pytest.raises(InputError, match=r"rgb\.txt: wanted lines that begin with a time"):
+        open_scenes(tum)
+
+
+def test_a_tum_folder_is_one_in_any_order_of_its_files(tum, tmp_path):
+    with tarfile.open(tmp_path / "tum.tar", "w") as tar:
+        for path in sorted(p for p in tum.rglob("*") if p.is_file()):
+            tar.add(path, f"desk/{path.relative_to(tum)}")
+    (scene,) = open_scenes(tmp_path / "tum.tar")
+    assert (len(scene), scene.depth_unit) == (5, 1 / 5000)
 
 
 def test_poses_must_be_rigid(copy):
