@@ -26,8 +26,8 @@ DOUBTFUL = 0.05
 def build(name: str | None = None) -> None:
     """Puts the app into the page being built."""
     gr.Markdown(
-        "Give two pictures of alike things and **click a point in the left one**: the right one shows where it is, "
-        "in a ring, and warm what looks like it."
+        "Give two pictures of alike things and **click a point in the left one**: a ring in the right one shows where "
+        "it is, warm colours what looks like it."
     )
     given = gr.State([None, None])  # the uploads; the components show what is drawn on them
     with gr.Row():

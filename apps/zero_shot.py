@@ -40,7 +40,9 @@ def build(name: str | None = None) -> None:
             with gr.Accordion("Several pictures at once", open=False):
                 files = gr.File(label="Pictures", file_count="multiple", file_types=["image"], height=140)
                 several = gr.Button("Classify them all")
-                table = gr.Dataframe(headers=["picture", "label", "probability"], interactive=False, wrap=True)
+                widths: list[int | str] = ["34%", "26%", "40%"]
+                headers = ["picture", "label", "probability"]
+                table = gr.Dataframe(headers=headers, column_widths=widths, interactive=False, wrap=True)
                 unread = gr.Markdown()
                 download = gr.File(label="Table as CSV, with the probability of every label", interactive=False)
 

@@ -76,6 +76,7 @@ def run_features(args: argparse.Namespace) -> int:
     see = FeatureExtractor(args.model, args.device, args.batch_size, args.resolution)
     out = output_folder(args.out)
     readable, vectors = _save_vectors(see, files, out)
+    made = []
     if readable:
         shows: dict[str, Callable[[], Any]] = {
             "pca": lambda: _show_pca(see, readable, out, args.region),
@@ -91,10 +92,11 @@ def run_features(args: argparse.Namespace) -> int:
                 if args.show != "all":
                     raise
                 print(f"mmcontrast: no {name}: {error}", file=sys.stderr)
+            else:
+                made.append(name)
     failed = len(files) - len(readable)
-    print(
-        f"mmcontrast: wrote {len(readable)} vectors and {', '.join(chosen) or 'no pictures'} to {out}.", file=sys.stderr
-    )
+    pictures = ", ".join(made) or "no pictures"
+    print(f"mmcontrast: wrote {len(readable)} vectors and {pictures} to {out}.", file=sys.stderr)
     if failed:
         print(f"mmcontrast: {failed} of {len(files)} files could not be read; see {out}/features.csv.", file=sys.stderr)
     return 1 if failed else 0

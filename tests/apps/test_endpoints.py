@@ -11,6 +11,7 @@ from PIL import Image
 
 from mmcontrast.apps import look_inside, track, zero_shot
 from mmcontrast.apps.media import FILMS, PAIRS, PHOTOGRAPHS
+from mmcontrast.cli import main
 from mmcontrast.data.decode import decode
 from mmcontrast.data.video import VideoFile
 from mmcontrast.train.cli import run_folder
@@ -34,6 +35,14 @@ def test_every_app_has_named_endpoints_and_nothing_else_is_public(server):
 def test_example_media_are_there():
     assert len(PHOTOGRAPHS) >= 3
     assert all(Path(file).is_file() for file in (*PAIRS[0], *FILMS))
+
+
+@pytest.mark.parametrize("port", ["99999", "0", "-1", "http"])
+def test_a_port_that_is_none_is_refused(port, capsys):
+    with pytest.raises(SystemExit) as end:
+        main(["app", "--port", port])
+    assert end.value.code == 2
+    assert "give a number from 1 to 65535" in capsys.readouterr().err
 
 
 def test_classify(server):

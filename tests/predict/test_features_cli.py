@@ -85,6 +85,8 @@ def test_what_cannot_be_used_is_refused(folder, tmp_path, capsys, options, messa
 def test_what_an_encoder_lacks_is_left_out_of_all(folder, tmp_path, capsys):
     arguments = ["predict", "features", str(folder / "red"), "--model", "pixels", "--show", "all"]
     assert main([*arguments, "--out", str(tmp_path)]) == 0
-    assert "no attention: RawPixels has no attention" in capsys.readouterr().err
+    said = capsys.readouterr().err
+    assert "no attention: RawPixels has no attention" in said
+    assert "vectors and pca, activations, " in said
     assert (tmp_path / "pca.png").exists()
     assert not (tmp_path / "attention.png").exists()
