@@ -7,6 +7,7 @@ from safetensors import SafetensorError
 from safetensors.torch import load_file
 from torch import Tensor
 
+from mmcontrast.encoders.base import Encoder
 from mmcontrast.errors import InputError
 from mmcontrast.loading import load
 from mmcontrast.methods.base import Method
@@ -14,6 +15,9 @@ from mmcontrast.methods.base import Method
 
 def start_from(method: Method, name: str | Path) -> None:
     """Copies the weights that ``method`` shares with another model, by name and shape; says so on stderr.
+
+    The other's encoder goes into each encoder of this one that shares no name with it, for instance SimCLR's into
+    DINO's student and teacher.
 
     Args:
         method: changed in place.
@@ -23,7 +27,9 @@ def start_from(method: Method, name: str | Path) -> None:
         InputError: no such model, or it has nothing in common with ``method``.
     """
     given, own = _state(name), method.state_dict()
-    shared = {key: value for key, value in given.items() if key in own and own[key].shape == value.shape}
+    both = lambda weights: {key: x for key, x in weights.items() if key in own and own[key].shape == x.shape}
+    encoder = {key.removeprefix("encoder."): x for key, x in given.items() if key.startswith("encoder.")}
+    shared = both({f"{place}.{key}": x for place in _encoders(method) for key, x in encoder.items()}) | both(given)
     if not shared:
         raise InputError(
             f"{name} has no weights in common with this {type(method).__name__}; it has "
@@ -31,6 +37,15 @@ def start_from(method: Method, name: str | Path) -> None:
         )
     method.load_state_dict(shared, strict=False)
     print(f"starting from {name}: {len(shared)} of {len(own)} tensors", file=sys.stderr)
+
+
+def _encoders(method: Method) -> list[str]:
+    """Where the method's encoders are, teachers among them, without their own parts."""
+    places: list[str] = []
+    for place, module in method.named_modules():
+        if isinstance(module, Encoder) and not any(place.startswith(f"{outer}.") for outer in places):
+            places.append(place)
+    return places
 
 
 def _state(name: str | Path) -> dict[str, Tensor]:

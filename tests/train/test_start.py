@@ -5,7 +5,8 @@ from safetensors.torch import save_file
 from mmcontrast.data import ToyPairs
 from mmcontrast.encoders import TinyConv, TinyText
 from mmcontrast.errors import InputError
-from mmcontrast.methods import CLIP
+from mmcontrast.methods import CLIP, DINO, MoCo, SimCLR
+from mmcontrast.train.start import start_from
 from tests.train.tiny import Regress, train
 
 
@@ -32,6 +33,18 @@ def test_starts_from_another_run(tmp_path, capsys):
     assert all(torch.equal(a, b) for a, b in zip(begun.parameters(), trained.parameters(), strict=True))
     count = len(begun.state_dict())
     assert f"starting from {tmp_path / 'first'}: {count} of {count} tensors" in capsys.readouterr().err
+
+
+def test_an_encoder_goes_into_every_encoder_of_another_method(tmp_path):
+    torch.manual_seed(0)
+    source = SimCLR(TinyConv(dim=8))
+    save_file(source.state_dict(), tmp_path / "simclr.safetensors")
+    dino = DINO(TinyConv(dim=8), prototypes=8, hidden=8, bottleneck=4)
+    moco = MoCo(TinyConv(dim=8), queue_size=8)
+    for method in (dino, moco):
+        start_from(method, tmp_path / "simclr.safetensors")
+    for encoder in (dino.student, dino.teacher, moco.encoder, moco.key_network[0]):
+        assert all(torch.equal(a, b) for a, b in zip(encoder.parameters(), source.encoder.parameters(), strict=True))
 
 
 def test_a_method_in_evaluation_mode_is_trained_in_training_mode(tmp_path):
