@@ -3,7 +3,7 @@
 import copy
 import textwrap
 import warnings
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass, replace
 from typing import Any
 
@@ -159,7 +159,7 @@ def verdict(scene: Scene, pairs: list[tuple[View, View]]) -> str | None:
 
 def _remedy(scene: Scene) -> str:
     """The usual mistake that would explain it, if one does."""
-    usual = {
+    usual: dict[str, Callable[[np.ndarray], np.ndarray]] = {
         "the poses inverted, depths fit: they seem to be world-to-camera": np.linalg.inv,
         "the cameras' y and z axes turned round, depths fit: the poses seem to be OpenGL's": _opengl,
         "both of inverting and OpenGL's axes, depths fit": lambda pose: _opengl(np.linalg.inv(pose)),
@@ -206,7 +206,7 @@ def report(scenes: Scenes, depth_unit: float | None = None, pairs: int = 8) -> l
 
 
 def table(rows: list[dict[str, Any]]) -> str:
-    """The rows of ``report`` as text, 80 columns wide but for long names."""
+    """The rows of ``report`` as text, 80 columns wide but for long names; the columns are those of ``Reprojection``."""
     lines = []
     for row in rows:
         if "verdict" in row:
@@ -215,11 +215,11 @@ def table(rows: list[dict[str, Any]]) -> str:
             lines += textwrap.wrap(found, 80, subsequent_indent="  ", break_long_words=False, break_on_hyphens=False)
             lines += [f"    {name} {reason}" for name, reason in row["skipped"].items()]
         else:
-            if not lines or "->" not in lines[-1]:
-                lines.append("  views               shared  depths agree  off (mm)  grey error, at same pixel")
             views = f"{row['a']} -> {row['b']}"
+            if not lines or "->" not in lines[-1]:
+                lines.append(f"  {'views':{len(views)}}  shared  agree  off mm   grey  in place")
             lines.append(
-                f"  {views:18}  {row['inside']:6.0%}  {row['agree']:12.0%}  {row['millimetres']:8.1f}"
-                f"  {row['grey']:10.1f}  {row['grey_same']:13.1f}"
+                f"  {views}  {row['inside']:6.0%}  {row['agree']:5.0%}  {row['millimetres']:6.1f}"
+                f"  {row['grey']:5.1f}  {row['grey_same']:8.1f}"
             )
     return "\n".join(lines)

@@ -174,6 +174,8 @@ def open_scenes(scenes: Scenes, depth_unit: float | None = None) -> list[Scene]:
     Raises:
         InputError: no scene there, or intrinsics or every pose missing; the message names the file.
     """
+    if depth_unit is not None and not depth_unit > 0:
+        raise InputError(f"depth_unit is {depth_unit:g}; wanted metres per unit of depth, above 0")
     found: list[Scene] = []
     for place in [scenes] if isinstance(scenes, str | Path) else scenes:
         match = re.fullmatch(r"(.*)\[(\d*):(\d*)\]", str(place))
@@ -185,8 +187,8 @@ def open_scenes(scenes: Scenes, depth_unit: float | None = None) -> list[Scene]:
             found += [Scene(whole, layout, frames, depth_unit) for whole, layout in layouts(store)]
         if len(found) == before:
             raise InputError(
-                f"{place}: no posed RGB-D scene there; wanted color/, depth/, pose/ and intrinsics.txt, or a pdc "
-                "or TUM RGB-D folder"
+                f"{place}: no posed RGB-D scene there; wanted color/, depth/, pose/ and intrinsics.txt, or a TUM "
+                "RGB-D scene, in a folder or archive, or a pdc folder"
             )
     return found
 

@@ -35,7 +35,8 @@ def evaluate_correspondence(
         ``pck_box@0.05`` and ``pck_box@0.1`` (of the longer side of its keypoints' box), ``per_class``, ``pairs``,
         ``points``.
     Raises:
-        InputError: a picture without keypoints, keypoints outside it, or no class with two pictures.
+        InputError: a picture without keypoints, with keypoints outside it or more or fewer than others of its class,
+            or no class with two pictures.
     """
     classes = _read(root)
     results = {}
@@ -47,7 +48,7 @@ def evaluate_correspondence(
                 found = _carry(described[a], described[b], pictures[a][1])
                 truth, shape = pictures[b][1], pictures[b][0].shape
                 error = np.linalg.norm(found - truth, axis=1)
-                box = np.ptp(truth, axis=0).max()
+                box = max(np.ptp(truth, axis=0).max(), 1)
                 per_class.setdefault(label, []).append(np.stack([error / max(shape[:2]), error / box]))  # (2, N)
         results[name] = {
             **_figures([e for errors in per_class.values() for e in errors]),
@@ -81,19 +82,34 @@ def _read(root: Root) -> dict[str, list[tuple[np.ndarray, np.ndarray]]]:
     """Class -> [((H, W, 3) uint8, (N, 2) pixels)]."""
     samples, classes, seen = Samples(root), {}, set()  # type: ignore[var-annotated]
     for index in range(len(samples)):
-        text = samples.text(index, "json")
-        record = json.loads(text) if text else {}
-        if "keypoints" not in record:
-            raise InputError(f"{samples.name(index)}: has no KEY.json with keypoints")
-        image = decode(samples.read(index, "image") or b"", name=samples.name(index))
-        points = np.asarray(record["keypoints"], np.float32).reshape(-1, 2)
+        name = samples.name(index)
+        label, points = _record(samples.text(index, "json"), name)
+        image = decode(samples.read(index, "image") or b"", name=name)
         if (points < -0.5).any() or (points > np.array(image.shape[1::-1]) + 0.5).any():
+            raise InputError(f"{name}: has keypoints outside its {image.shape[1]}x{image.shape[0]} pixels")
+        pictures = classes.setdefault(label, [])
+        if pictures and len(pictures[0][1]) != len(points):
             raise InputError(
-                f"{samples.name(index)}: has keypoints outside its {image.shape[1]}x{image.shape[0]} pixels"
+                f"{name}: has {len(points)} keypoints, but the first of class {label!r} has {len(pictures[0][1])}"
             )
         if (content := image.tobytes()) not in seen:
             seen.add(content)
-            classes.setdefault(record.get("class", "all"), []).append((image, points))
+            pictures.append((image, points))
     if all(len(pictures) < 2 for pictures in classes.values()):
         raise InputError(f"{root}: no class has two pictures")
     return classes
+
+
+def _record(text: str | None, name: str) -> tuple[str, np.ndarray]:
+    """Class and (N, 2) pixels of a picture's KEY.json."""
+    if text is None:
+        raise InputError(f"{name}: has no KEY.json with keypoints")
+    try:
+        record = json.loads(text)
+        points = np.asarray(record["keypoints"], np.float32).reshape(-1, 2)
+        label = str(record.get("class", "all"))
+    except (ValueError, TypeError, KeyError, AttributeError) as error:
+        raise InputError(f'{name}: its .json wants {{"keypoints": [[x, y], ...], "class": ...}} ({error!r})') from error
+    if not len(points) or not np.isfinite(points).all():
+        raise InputError(f"{name}: has keypoints {points.tolist()}; wanted pixels [[x, y], ...]")
+    return label, points

@@ -13,6 +13,7 @@ from tqdm import tqdm
 from mmcontrast.data.matches import FindMatches
 from mmcontrast.data.raw_pairs import raw_pair
 from mmcontrast.data.sampler import Key
+from mmcontrast.data.scene_report import check_geometry
 from mmcontrast.data.scenes import Scene, Scenes, View, open_scenes
 from mmcontrast.errors import InputError
 from mmcontrast.ops.geometry import pixel_grid, pixel_index, unproject
@@ -68,11 +69,19 @@ def evaluate_dense(
     Returns:
         By model the figures of ``summarize`` over all points, and the same under ``near``, ``middle`` and ``far``.
     Raises:
-        InputError: no scene, masks asked for that are not there, or no pair in any class.
+        InputError: no scene, masks asked for that are not there, views without overlap, or no pair in any class.
+    Warns:
+        of scenes whose geometry cannot be right, as their truth is not.
     """
+    if pairs < 1 or points < 1 or (size and min(size) < 16):
+        raise InputError(
+            f"pairs {pairs}, points {points}, size {size}: wanted at least one pair, one point and 16 x 16 pixels"
+        )
     opened = open_scenes(scenes)
     if masked and (bare := [scene.path for scene in opened if not scene.masked]):
         raise InputError(f"{bare[0]}: has no masks; leave out --masked, or add mask/NAME.png")
+    for scene in opened:
+        check_geometry(scene)
     drawn = list(draw_pairs(opened, pairs, points, size, seed))
     if not drawn:
         raise InputError(f"{opened[0].path}: no two views share between 25 % and 95 % of their surface")

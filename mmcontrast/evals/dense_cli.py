@@ -3,6 +3,7 @@
 import argparse
 import json
 import sys
+import warnings
 from collections.abc import Callable
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -50,11 +51,14 @@ def run_dense(args: argparse.Namespace) -> int:
 
     size = tuple(args.size) if args.size else None
     describe = {name: matcher.describe for name, matcher in _matchers(args).items()}
-    results = evaluate_dense(
-        describe, args.data, args.masked, args.pairs, args.points, size, args.seed, progress=sys.stderr.isatty()
-    )
-    draw_cdfs(results, Path(args.out or "runs/eval-dense") / "cdf.png")
-    print(table(results), file=sys.stderr)
+    with warnings.catch_warnings():
+        warnings.showwarning = lambda message, *_: print(f"mmcontrast: {message}", file=sys.stderr)
+        results = evaluate_dense(
+            describe, args.data, args.masked, args.pairs, args.points, size, args.seed, progress=sys.stderr.isatty()
+        )
+    picture = Path(args.out or "runs/eval-dense") / "cdf.png"
+    draw_cdfs(results, picture)
+    print(f"{table(results)}\nmmcontrast: drew {picture}.", file=sys.stderr)
     return _report(args, results)
 
 
@@ -63,7 +67,8 @@ def run_correspondence(args: argparse.Namespace) -> int:
     from mmcontrast.evals.correspondence import evaluate_correspondence
 
     describe = {name: matcher.describe for name, matcher in _matchers(args).items()}
-    return _report(args, evaluate_correspondence(describe, args.data, progress=sys.stderr.isatty()))
+    data = args.data if len(args.data) > 1 else args.data[0]
+    return _report(args, evaluate_correspondence(describe, data, progress=sys.stderr.isatty()))
 
 
 def _add_common(parser: argparse.ArgumentParser, data: str) -> None:

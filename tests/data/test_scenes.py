@@ -240,6 +240,12 @@ def test_the_wrong_depth_unit_is_suspected_and_the_right_one_named(toy):
         ScenePairs(str(toy), depth_unit=0.01)
 
 
+@pytest.mark.parametrize("unit", [0, -0.001, float("nan")])
+def test_a_unit_of_nothing_is_refused(toy, unit):
+    with pytest.raises(InputError, match=r"depth_unit is .*; wanted metres per unit of depth, above 0"):
+        open_scenes(toy, unit)
+
+
 def test_a_scene_whose_views_have_nothing_in_common_is_refused(tmp_path):
     folder = write_toy_scene(tmp_path / "apart", frames=2)
     pose = camera_around(0.0)

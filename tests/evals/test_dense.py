@@ -1,5 +1,6 @@
 import json
 import shutil
+import warnings
 
 import numpy as np
 import pytest
@@ -115,6 +116,26 @@ def test_on_the_command_line(scene, tmp_path, capsys):
     assert main(["eval", "dense", "--model", "lab", "--data", str(tmp_path / "no")]) == 2
 
 
+@pytest.mark.parametrize("wrong", [{"pairs": 0}, {"points": 0}, {"size": (0, 9)}])
+def test_sizes_and_counts_of_nothing_are_refused(scene, wrong):
+    with pytest.raises(InputError, match="wanted at least one pair"):
+        evaluate_dense({}, scene, **wrong)
+
+
+def test_a_scene_whose_truth_is_wrong_is_told(scene, tmp_path, capsys):
+    inverted = shutil.copytree(scene, tmp_path / "inverted")
+    for path in (inverted / "pose").glob("*.txt"):
+        np.savetxt(path, np.linalg.inv(np.loadtxt(path)))
+    with pytest.warns(UserWarning, match="they seem to be world-to-camera"):
+        evaluate_dense({}, str(inverted), pairs=1, points=10)
+    with warnings.catch_warnings():
+        warnings.simplefilter("default")
+        main(["eval", "dense", "--model", "lab", "--data", str(inverted), "--out", str(tmp_path), "--pairs", "1"])
+    error = capsys.readouterr().err
+    assert f"mmcontrast: {inverted}: " in error
+    assert "UserWarning" not in error
+
+
 @pytest.fixture
 def keypoints(tmp_path):
     """Two pictures of a class, the second shifted by 6 pixels, a copy of the first, and another class."""
@@ -148,6 +169,28 @@ def test_keypoints_outside_their_picture_are_named(keypoints):
     (keypoints / "a.json").write_text(json.dumps({"keypoints": [[100, 5]], "class": "x"}))
     with pytest.raises(InputError, match=r"a.*: has keypoints outside its 60x30 pixels"):
         evaluate_correspondence({}, keypoints)
+
+
+@pytest.mark.parametrize(
+    ("text", "message"),
+    [
+        ("[[1, 2]]", "wants"),
+        ('{"keypoints": [[1, 2', "wants"),
+        ('{"keypoints": [1, 2, 3]}', "wants"),
+        ('{"keypoints": [[1, NaN]]}', "wanted pixels"),
+        ('{"keypoints": []}', "wanted pixels"),
+        ('{"keypoints": [[1, 2]], "class": "x"}', "has 1 keypoints, but the first of class 'x' has 3"),
+    ],
+)
+def test_other_texts_than_keypoints_are_named(keypoints, text, message):
+    (keypoints / "b.json").write_text(text)
+    with pytest.raises(InputError, match=rf"b\.png: .*{message}"):
+        evaluate_correspondence({}, keypoints)
+
+
+def test_folders_are_named_on_the_command_line(tmp_path, capsys):
+    assert main(["eval", "correspondence", "--model", "lab", "--data", str(tmp_path)]) == 2
+    assert f"mmcontrast: {tmp_path}: holds no pictures" in capsys.readouterr().err
 
 
 def test_the_shared_keypoints_are_read(test_data):
