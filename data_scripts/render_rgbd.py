@@ -26,6 +26,7 @@ from mmcontrast.errors import InputError
 
 NEAR, FAR = 0.05, 6.0  # metres, of the depth buffer
 FIELD = 50.0  # degrees, vertical
+SUFFIXES = (".obj", ".glb")
 SIZES = (0.02, 0.5)  # metres: meshes outside are scaled to 0.15
 
 
@@ -44,6 +45,15 @@ def main() -> int:
     """Renders all scenes; returns 0."""
     args = parse()
     try:
+        if (
+            min(args.scenes, args.views, args.objects[0]) < 1
+            or args.objects[0] > args.objects[1]
+            or min(args.size) < 16
+        ):
+            raise InputError(
+                f"--scenes {args.scenes} --views {args.views} --objects {args.objects[0]} {args.objects[1]} --size "
+                f"{args.size[0]} {args.size[1]}: wanted at least 1 of each, A not above B, and 16 x 16 pixels"
+            )
         with tempfile.TemporaryDirectory() as scratch:
             meshes = find_meshes(Path(args.meshes), Path(scratch))
             chosen = choose(meshes, args.only, args.exclude)
@@ -53,6 +63,10 @@ def main() -> int:
                 count = min(len(chosen), int(rng.integers(args.objects[0], args.objects[1], endpoint=True)))
                 some = [chosen[i] for i in rng.choice(len(chosen), count, replace=False)]
                 folder = Path(args.out) / f"{args.prefix}{number:04d}"
+                if folder.exists():
+                    raise InputError(
+                        f"{folder}: is there already; remove it, or choose another --out, --start or --prefix"
+                    )
                 renderer.scene(some, folder, args.views, args.elevation, rng)
                 print(f"{folder}: {', '.join(mesh.name for mesh in some)}", file=sys.stderr)
     except InputError as error:
@@ -65,7 +79,9 @@ def main() -> int:
 def parse() -> argparse.Namespace:
     """The command line."""
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
-    parser.add_argument("--meshes", required=True, metavar="PATH", help="folder or .tar with .obj or .glb files")
+    parser.add_argument(
+        "--meshes", required=True, metavar="PATH", help="folder or .tar with .obj or .glb files, or one"
+    )
     parser.add_argument("--out", required=True, metavar="DIR", help="folder for the scenes")
     parser.add_argument("--scenes", type=int, default=20, metavar="N", help="number of scenes (default: 20)")
     parser.add_argument("--views", type=int, default=24, metavar="N", help="views per scene (default: 24)")
@@ -92,17 +108,23 @@ def parse() -> argparse.Namespace:
 
 
 def find_meshes(place: Path, scratch: Path) -> list[Mesh]:
-    """All .obj and .glb files below a folder or in a tar, named after their folder or file."""
+    """An .obj or .glb file, or all below a folder or in a tar, named after their folder or file."""
     if not place.exists():
         raise InputError(f"{place}: no such file or folder")
-    if place.is_file():
-        with tarfile.open(place) as tar:
-            tar.extractall(scratch / "meshes", filter="data")
+    if place.is_file() and place.suffix.lower() not in SUFFIXES:
+        try:
+            with tarfile.open(place) as tar:
+                tar.extractall(scratch / "meshes", filter="data")
+        except tarfile.TarError as error:
+            raise InputError(f"{place}: is no .obj or .glb file, and no tar that can be unpacked ({error})") from error
         place = scratch / "meshes"
-    files = sorted(p for p in place.rglob("*") if p.suffix.lower() in (".obj", ".glb"))
+    files = [place] if place.is_file() else sorted(p for p in place.rglob("*") if p.suffix.lower() in SUFFIXES)
     if not files:
         raise InputError(f"{place}: holds no .obj or .glb file")
-    return [_mesh(file, scratch) for file in files]
+    meshes = [_mesh(file, scratch / "glb" / str(number)) for number, file in enumerate(files)]
+    if bare := [mesh.name for mesh in meshes if not mesh.texture]:
+        print(f"without a texture, and drawn white: {', '.join(bare)}", file=sys.stderr)
+    return meshes
 
 
 def choose(meshes: list[Mesh], only: list[str] | None, exclude: list[str]) -> list[Mesh]:
@@ -113,18 +135,24 @@ def choose(meshes: list[Mesh], only: list[str] | None, exclude: list[str]) -> li
     return [mesh for mesh in meshes if (only is None or mesh.name in only) and mesh.name not in exclude]
 
 
-def _mesh(file: Path, scratch: Path) -> Mesh:
+def _mesh(file: Path, folder: Path) -> Mesh:
+    """A mesh file; a .glb becomes an .obj with its texture in the folder."""
     generic = file.stem.lower() in ("model", "mesh", "textured", "visual")
     name = file.parent.name if generic else file.stem
     if file.suffix.lower() == ".glb":
         import trimesh
 
-        folder = scratch / "glb" / name
-        folder.mkdir(parents=True, exist_ok=True)
-        trimesh.load(file, force="mesh").export(folder / "model.obj")
+        folder.mkdir(parents=True)
+        try:
+            trimesh.load(file, force="mesh").export(folder / "model.obj")
+        except Exception as error:  # of many types, for files that are cut or something else
+            raise InputError(f"{file}: cannot be read as a .glb mesh ({error})") from error
         file = folder / "model.obj"
-    with file.open() as lines:
-        points = np.array([line.split()[1:4] for line in lines if line.startswith("v ")], float)
+    try:
+        with file.open(encoding="utf-8", errors="replace") as lines:
+            points = np.array([line.split()[1:4] for line in lines if line.startswith("v ")], float).reshape(-1, 3)
+    except ValueError as error:
+        raise InputError(f"{file}: has a vertex that is not three numbers ({error})") from error
     if not len(points):
         raise InputError(f"{file}: holds no vertices")
     pictures = sorted(p for p in file.parent.iterdir() if p.suffix.lower() in (".jpg", ".jpeg", ".png"))

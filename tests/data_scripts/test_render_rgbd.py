@@ -82,3 +82,39 @@ def test_mistakes_are_explained(meshes, tmp_path, monkeypatch, capsys):
     assert run(monkeypatch, "--meshes", tmp_path / "none", "--out", out) == 2
     assert run(monkeypatch, "--meshes", meshes, "--out", out, "--only", "chair") == 2
     assert "no mesh is called chair; there are block, brick" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize(
+    ("name", "content", "message"),
+    [
+        ("page.glb", b"<html>404</html>", "page.glb: cannot be read as a .glb mesh"),
+        ("none.obj", b"# nothing", "none.obj: holds no vertices"),
+        ("odd.obj", b"v 1 2\nv 1 2 3\n", "odd.obj: has a vertex that is not three numbers"),
+        ("picture.jpg", b"\xff\xd8\xff", "picture.jpg: is no .obj or .glb file, and no tar"),
+    ],
+)
+def test_files_that_are_no_mesh_are_named(tmp_path, monkeypatch, capsys, name, content, message):
+    pytest.importorskip("trimesh", reason="trimesh is not installed (the render extra)")
+    (tmp_path / name).write_bytes(content)
+    assert run(monkeypatch, "--meshes", tmp_path / name, "--out", tmp_path / "out") == 2
+    assert message in capsys.readouterr().err
+
+
+@pytest.mark.parametrize("wrong", [("--objects", 3, 1), ("--views", 0), ("--size", 0, 64)])
+def test_counts_of_nothing_are_refused(meshes, tmp_path, monkeypatch, capsys, wrong):
+    assert run(monkeypatch, "--meshes", meshes, "--out", tmp_path / "out", *wrong) == 2
+    assert "wanted at least 1 of each" in capsys.readouterr().err
+
+
+def test_one_bare_mesh_is_drawn_and_never_over_another_scene(meshes, tmp_path, monkeypatch, capsys):
+    pytest.importorskip("pybullet", reason="PyBullet is not installed (the render extra)")
+    bare = tmp_path / "bare.obj"
+    lines = (meshes / "brick/model.obj").read_text().splitlines(keepends=True)
+    bare.write_text("".join(line for line in lines if "mtl" not in line))
+    arguments = ("--meshes", bare, "--out", tmp_path / "out", "--scenes", 1, "--views", 2, "--size", 96, 128)
+    assert run(monkeypatch, *arguments) == 0
+    assert "without a texture, and drawn white: bare" in capsys.readouterr().err
+    (scene,) = open_scenes(tmp_path / "out")
+    assert scene.view(0).color[scene.view(0).mask == 1].std(1).mean() < 10, "grey"
+    assert run(monkeypatch, *arguments) == 2
+    assert "scene0000: is there already" in capsys.readouterr().err
