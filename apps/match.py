@@ -1,11 +1,11 @@
 """Click a point of one picture, find it in another.  Alone: ``python apps/match.py --port 7861``."""
 
+from collections.abc import Sequence
 from functools import lru_cache, partial
 from typing import Any
 
 import gradio as gr
 import numpy as np
-import torch
 
 from mmcontrast.apps.media import PAIRS
 from mmcontrast.apps.page import default, model, model_field, one_sentence
@@ -66,23 +66,20 @@ def build(name: str | None = None) -> None:
 @one_sentence()
 def match(left: Any, right: Any, text: str, name: str, given: Any = None) -> tuple[Any, ...]:
     """Where points of the left picture are in the right one: both pictures with marks, points, a table, and doubts."""
-    reference, image, matcher = _pair(left, right, name, given)
+    reference, image, _ = _pair(left, right, name, given)
     if not (places := points(text)):
         raise InputError("Click a point in the left picture first.")
-    found = matcher.find(image, places)
-    heat = torch.stack([matcher.heatmap(image, place) for place in places]).amax(0)  # (H, W)
-    xy = [(x, y) for x, y in found.xy.tolist()]
+    pair = [side["path"] for side in _originals(left, right, given)]
+    found, distance, confidence, heat = zip(*(_found(str(name), *pair, place) for place in places), strict=True)
     rows = [
-        [number, *(round(v, 1) for v in (*at, *to)), round(distance, 3), round(confidence, 2)]
-        for number, (at, to, distance, confidence) in enumerate(
-            zip(places, xy, found.distance.tolist(), found.confidence.tolist(), strict=True), 1
-        )
+        [number, *(round(v, 1) for v in (*at, *xy)), round(apart, 3), round(sure, 2)]
+        for number, (at, xy, apart, sure) in enumerate(zip(places, found, distance, confidence, strict=True), 1)
     ]
-    right_drawn = draw_points(draw_heat(image, heat.cpu().numpy()), xy)
-    return draw_points(reference, places), right_drawn, written(places), rows, _doubts(found.confidence.tolist())
+    right_drawn = draw_points(draw_heat(image, np.maximum.reduce(heat) / 255), found)
+    return draw_points(reference, places), right_drawn, written(places), rows, _doubts(confidence)
 
 
-def _doubts(confidence: list[float]) -> str:
+def _doubts(confidence: Sequence[float]) -> str:
     """A sentence about points that look like several places; "" where all stand out."""
     low = [str(number) for number, value in enumerate(confidence, 1) if value < DOUBTFUL]
     where = f" at {', '.join(low)}" if len(confidence) > 1 else ""
@@ -137,6 +134,16 @@ def _pair(left: Any, right: Any, name: str, given: Any) -> tuple[np.ndarray, np.
     left, right = _originals(left, right, given)
     reference, image = picture(left, "the left picture", LONGEST), picture(right, "the right picture", LONGEST)
     return reference, image, _matcher(str(name), left["path"])
+
+
+@lru_cache(64)  # a further click looks for its own point only
+def _found(
+    name: str, left: str, right: str, place: tuple[float, float]
+) -> tuple[tuple[float, float], float, float, np.ndarray]:
+    """One point: its place in the right picture, distance, confidence, and how alike every pixel is, (H, W) uint8."""
+    matcher, image = _matcher(name, left), picture(right, longest=LONGEST)
+    ((x, y),), (distance,), (confidence,) = (part.tolist() for part in matcher.find(image, [place]))
+    return (x, y), distance, confidence, (255 * matcher.heatmap(image, place)).byte().cpu().numpy()
 
 
 @lru_cache(2)  # the descriptors of two pictures stay in memory, the left one's and those of the last right one
