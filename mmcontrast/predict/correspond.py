@@ -163,9 +163,12 @@ class DescriptorMatcher:
         Returns:
             (P, 2) pixels of the reference, (P, 2) of the other, (P,) distances, nearest first.
         """
+        if step < 1:
+            raise InputError(f"step is {step}; wanted at least 1 pixel")
         sides = (self._reference(), self._target(image))
-        maps = [side.map[:, step // 2 :: step, step // 2 :: step] for side in sides]
-        places = [pixel_grid(m.shape[1], m.shape[2], self.device) * step + step // 2 for m in maps]
+        first = min(step // 2, *(size - 1 for side in sides for size in side.map.shape[1:]))
+        maps = [side.map[:, first::step, first::step] for side in sides]
+        places = [pixel_grid(m.shape[1], m.shape[2], self.device) * step + first for m in maps]
         a, b = (m.flatten(1).T.contiguous() for m in maps)  # (n, D), (m, D)
         forth, back = _nearest(a, b), _nearest(b, a)
         own = torch.arange(len(a), device=self.device)
@@ -195,22 +198,29 @@ class DescriptorMatcher:
 
     def _queries(self, at: Points) -> Tensor:
         """Descriptors (Q, D) of points of the reference."""
-        points = np.asarray(at, dtype=np.float32).reshape(-1, 2)
-        self.check(points)
+        points = self.check(at)
         return sample(self._reference().map[None], torch.from_numpy(points).to(self.device)[None])[0]
 
-    def check(self, at: Points) -> None:
-        """Refuses points outside the reference.
+    def check(self, at: Points) -> np.ndarray:
+        """Points of the reference as (Q, 2) float32.
 
         Raises:
-            InputError: naming the point and the size.
+            InputError: something else than pairs, or a point outside, naming it and the size.
         """
         height, width = self._reference().map.shape[1:]
-        for x, y in np.asarray(at, dtype=np.float32).reshape(-1, 2).tolist():
+        try:
+            points = np.asarray(at, dtype=np.float32)
+        except (ValueError, TypeError):
+            points = np.zeros((1, 1, 1), np.float32)
+        if points.size and (points.shape[-1] != 2 or points.ndim > 2):
+            raise InputError(f"points {at!r}: wanted pairs of pixels such as [(120, 80), (200, 95)]")
+        points = points.reshape(-1, 2)
+        for x, y in points.tolist():
             if not (-0.5 <= x < width - 0.5 and -0.5 <= y < height - 0.5):
                 raise InputError(
                     f"point ({x:g}, {y:g}) lies outside the reference, which has {width} x {height} pixels"
                 )
+        return points
 
 
 def _squared_distances(query: Tensor, target: Described) -> Tensor:

@@ -122,6 +122,24 @@ def test_mutual_neighbours_of_a_shifted_picture():
     assert ((b - a)[near] == torch.tensor([8.0, 0.0])).all()
 
 
+def test_mutual_neighbours_of_a_picture_smaller_than_the_step():
+    match = DescriptorMatcher(Colors())
+    match.set_reference(hues())
+    reference, other, distance = match.mutual(hues()[20:21, 30:31], step=8)
+    assert len(reference) == len(other) == len(distance) == 1
+    assert other.tolist() == [[0, 0]]
+    with pytest.raises(InputError, match="step is 0"):
+        match.mutual(hues(), step=0)
+
+
+@pytest.mark.parametrize("at", [[(1, 2, 3), (4, 5, 6)], [1, 2, 3], [("left", "top")], [[(1, 2)]], [(1, 2), (3,)]])
+def test_points_that_are_no_pairs_are_refused(at):
+    match = DescriptorMatcher(Colors())
+    match.set_reference(hues())
+    with pytest.raises(InputError, match="wanted pairs of pixels"):
+        match(hues(), at=at)
+
+
 def test_a_method_describes_by_its_own_descriptors():
     torch.manual_seed(0)
     method = DenseObjectNet(TinyConv(dim=8), dim=5)
