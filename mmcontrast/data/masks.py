@@ -27,10 +27,14 @@ def read_mask(path: str | Path) -> np.ndarray:
     Returns:
         (H, W) uint8, 0 for the background.
     Raises:
-        InputError: not a picture, or with more than 254 objects, as a photograph or a JPEG has.
+        InputError: not a picture, a JPEG, or with more than 254 objects, as a photograph has.
     """
     try:
         with Image.open(path, formats=FORMATS) as picture:
+            if picture.format == "JPEG":
+                raise InputError(
+                    f"{path}: is a JPEG, which blurs ids into others; wanted a PNG whose pixels are object ids"
+                )
             if picture.mode == "P":
                 return np.array(picture)
             if picture.mode in ("1", "L", "LA") or picture.mode.startswith("I"):

@@ -199,14 +199,15 @@ class VideoFile(Video):
         done = None
         for frame in _decoded(container, stream):
             index = bisect.bisect_left(self._stamps, frame.pts if frame.pts is not None else frame.dts)
-            if done is None and start and index > start:  # the container seeks inexactly: decode from the beginning
-                with self._open() as fresh:
-                    yield from (pair for pair in self._frames(fresh) if pair[0] >= start)
-                return
+            if done is None and start and index > start:
+                break
             if (done is None or index > done) and index < len(self._stamps):
                 done = index
                 if start is None or index >= start:
                     yield index, frame
+        if done is None and start is not None:  # the container seeks inexactly: decode from the beginning
+            with self._open() as fresh:
+                yield from (pair for pair in self._frames(fresh) if pair[0] >= start)
 
     def _decode(self, indices: list[int]) -> np.ndarray:
         handle = self._handles.get(os.getpid())

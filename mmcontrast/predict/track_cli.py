@@ -105,7 +105,7 @@ def run_track(args: argparse.Namespace) -> int:
     elif args.points:
         kind, first = "points", places
     else:
-        kind, first = "colors", args.color_frame
+        kind, first = "colors", read_color(args.color_frame, film) if args.color_frame else None
     overlay = None if args.no_overlay and not args.colors else out / ("colors.mp4" if args.colors else "overlay.mp4")
     start = time.perf_counter()
     steps = write_tracked(kind, track, film, first, out, overlay)
@@ -145,3 +145,19 @@ def read_first(path: str, film: "Video") -> "np.ndarray":
     mask = read_mask(path)
     check_mask(mask, film.height, film.width, path)
     return mask
+
+
+def read_color(path: str, film: "Video") -> "np.ndarray":
+    """The first frame in colour, (H, W, 3) uint8.
+
+    Raises:
+        InputError: no picture, or one of another size than the film; the message names the file.
+    """
+    from mmcontrast.data.decode import decode
+
+    frame = decode(path)
+    if frame.shape[:2] != (film.height, film.width):
+        raise InputError(
+            f"{path}: is {frame.shape[1]}x{frame.shape[0]}, the film is {film.width}x{film.height}; wanted equal sizes"
+        )
+    return frame

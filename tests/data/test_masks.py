@@ -42,12 +42,14 @@ def test_every_kind_of_png(tmp_path, picture, wanted):
 
 def test_what_is_no_mask(tmp_path):
     noise = np.random.default_rng(0).integers(0, 255, (40, 40, 3), dtype=np.uint8)
-    Image.fromarray(noise).save(tmp_path / "photo.jpg")
+    Image.fromarray(noise).save(tmp_path / "photo.png")
+    Image.fromarray(IDS * 60).save(tmp_path / "blurred.jpg")
     Image.fromarray(np.arange(400, dtype=np.uint16).reshape(20, 20)).save(tmp_path / "deep.png")
     Image.fromarray(np.array([[0, 700]], np.uint16)).save(tmp_path / "high.png")
     (tmp_path / "text.png").write_text("hello")
     reasons = {
-        "photo.jpg": "at most 254",
+        "photo.png": "at most 254",
+        "blurred.jpg": "is a JPEG, which blurs ids",
         "deep.png": "399 different ids",
         "high.png": "700",
         "text.png": "cannot be read",

@@ -101,6 +101,8 @@ def test_mistakes_have_one_sentence(clip, tmp_path):
         ((*film, "--points", "a,b"), "wanted pairs"),
         ((*film, "--points", "500,2"), "500,2; x goes to 129"),
         ((*film, "--points", "5,2", "--color-frame", "x.png"), "--colors"),
+        ((*film, "--colors", "--color-frame", tmp_path / "small.png"), r"small\.png: is 7x5, the film is 130x98"),
+        ((*film, "--colors", "--color-frame", tmp_path / "none.png"), r"none\.png: no such file"),
         (("--video", tmp_path / "empty.mp4", "--out", tmp_path, "--points", "1,1"), r"empty\.mp4: is empty"),
         (("--video", folder / "clip.mp4", "--out", folder / "first.png" / "x", "--points", "1,1"), "cannot be written"),
         ((*film[:2], "--out", "/proc", "--points", "5,2"), r"--out /proc: cannot be written"),

@@ -48,6 +48,17 @@ def test_one_frame(tmp_path: Path, capsys: pytest.CaptureFixture[str]):
     assert "one.mp4: has one frame; tracking needs at least two" in capsys.readouterr().err
 
 
+@pytest.mark.parametrize("kind", ["ts", "mkv", "mov"])
+def test_few_frames_in_other_containers(tmp_path: Path, kind: str):
+    path = film(tmp_path / f"few.{kind}", [0, 0.04, 0.08, 0.12])
+    reader = open_video(path)
+    means = [frame.mean() for frame in reader]
+    assert len(means) == len(reader) == 4
+    assert means == sorted(means)
+    assert [reader[i].mean() for i in range(len(reader))] == means
+    assert track(path, tmp_path / "out") == 0
+
+
 def test_ten_hours_with_few_frames(tmp_path: Path):
     path = film(tmp_path / "long.mp4", [0, 1, 10 * HOUR])
     reader = open_video(path)
