@@ -4,6 +4,7 @@ import argparse
 import json
 import sys
 import time
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from mmcontrast.errors import InputError
@@ -107,6 +108,8 @@ def run_track(args: argparse.Namespace) -> int:
     else:
         kind, first = "colors", read_color(args.color_frame, film) if args.color_frame else None
     overlay = None if args.no_overlay and not args.colors else out / ("colors.mp4" if args.colors else "overlay.mp4")
+    if Path(args.video).resolve() in {path.resolve() for path in (overlay or out, out / "masks")}:
+        raise InputError(f"--out {out}: would be written over {args.video}; choose another folder")
     start = time.perf_counter()
     steps = write_tracked(kind, track, film, first, out, overlay)
     done = sum(1 for _ in tqdm(steps, total=len(film), unit="frame", disable=None, leave=False))

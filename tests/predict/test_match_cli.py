@@ -102,3 +102,6 @@ def test_a_film_that_ends_early_is_told(views, tmp_path, capsys):
     assert run("--reference", views / "v0.png", "--at", "40,30", "--video", tmp_path / "film.mp4", "--out", out) == 1
     assert "of 20 frames are there" in capsys.readouterr().err
     assert 5 < len(rows(out)) < 20
+    film = out / "matches.mp4"
+    assert run("--reference", views / "v0.png", "--at", "40,30", "--video", film, "--out", out) == 2
+    assert "would be written over" in capsys.readouterr().err

@@ -1,6 +1,7 @@
 import argparse
 import csv
 import json
+import shutil
 
 import av
 import numpy as np
@@ -87,6 +88,16 @@ def test_a_cut_off_film_is_tracked_as_far_as_it_goes(tmp_path, capsys):
     done = json.loads(captured.out)["frames"]
     assert 2 < done < 30
     assert f"{done} of 30 frames" in captured.err
+
+
+def test_a_film_is_never_written_over(clip, tmp_path):
+    folder, _ = clip
+    for name, what in (("overlay.mp4", ("--points", "9,9")), ("colors.mp4", ("--colors",))):
+        shutil.copy(folder / "clip.mp4", tmp_path / name)
+        before = (tmp_path / name).read_bytes()
+        with pytest.raises(InputError, match=f"would be written over .*{name}"):
+            run("--video", tmp_path / name, *what, "--out", tmp_path)
+        assert (tmp_path / name).read_bytes() == before
 
 
 def test_mistakes_have_one_sentence(clip, tmp_path):
