@@ -35,6 +35,8 @@ CSS = """
 .prose code { overflow-wrap: anywhere; }
 [data-testid="status-tracker"]:has(.error) { display: none !important; }  /* the message says it */
 .empty.large { min-height: 8rem !important; }
+.grid-wrap.fixed-height { min-height: 0 !important; }
+@media (max-width: 640px) { footer .divider { display: none; } }
 """
 
 

@@ -33,24 +33,23 @@ def build(name: str | None = None) -> None:
             video = gr.Video(label="Film, at most two minutes", sources=["upload"], height=300)
             gr.Examples(FILMS, video, label="Or try this one", api_visibility="private")
             follow = gr.Radio(list(KINDS), value=next(iter(KINDS)), label="Follow")
-            painted = gr.ImageEditor(
-                label="Paint",
-                sources=(),
-                transforms=(),
-                layers=False,
-                height=400,
-                brush=gr.Brush(default_size=20, colors=[*COLORS], default_color=COLORS[0], color_mode="fixed"),
-            )
-            with gr.Column(visible=False) as clicking:
-                clicked = gr.Image(label="First frame: click points", interactive=False, format="jpeg", buttons=[])
-                text = gr.Textbox(label="Points, in pixels of the film", placeholder="120,80; 200,95")
-            with gr.Column(visible=False) as colouring:
-                gr.Markdown(
-                    "All frames but the first are taken as grey. Give the first in colour where it is grey too."
+            with gr.Column(visible=False) as first:
+                painted = gr.ImageEditor(
+                    label="Paint",
+                    sources=(),
+                    transforms=(),
+                    layers=False,
+                    height=400,
+                    brush=gr.Brush(default_size=20, colors=[*COLORS], default_color=COLORS[0], color_mode="fixed"),
                 )
-                frame = gr.Image(
-                    label="First frame in colour", type="filepath", sources=["upload", "clipboard"], height=240
-                )
+                with gr.Column(visible=False) as clicking:
+                    clicked = gr.Image(label="First frame: click points", interactive=False, format="jpeg", buttons=[])
+                    text = gr.Textbox(label="Points, in pixels of the film", placeholder="120,80; 200,95")
+                with gr.Column(visible=False) as colouring:
+                    gr.Markdown("All frames but the first are taken as grey. Is it grey too? Give it in colour.")
+                    frame = gr.Image(
+                        label="First frame in colour", type="filepath", sources=["upload", "clipboard"], height=240
+                    )
         with gr.Column():
             with gr.Row():
                 run, cancel = gr.Button("Track", variant="primary"), gr.Button("Cancel")
@@ -91,9 +90,15 @@ def build(name: str | None = None) -> None:
         show_progress="minimal",
     )
     at_once: dict[str, Any] = {"api_visibility": "private", "queue": False}
-    fresh = lambda *old: {"fn": lambda: [None] * len(old), "inputs": None, "outputs": [*old], **at_once}
-    gr.on([video.change, follow.change], cancels=[job], **fresh(result, file, status))
-    emptied = video.change(**fresh(painted, clicked, text, frame))
+    gr.on([video.change, follow.change], lambda: [None] * 3, None, [result, file, status], cancels=[job], **at_once)
+    drawn = [painted, clicked, text, frame]
+    emptied = video.change(
+        lambda film: [gr.update(visible=bool(film)), *[None] * len(drawn)],
+        video,
+        [first, *drawn],
+        preprocess=False,
+        **at_once,
+    )
     emptied.then(_show_first, video, [painted, clicked], **quick)
     follow.change(_show_kind, follow, [painted, clicking, colouring, file], **quick)
     stopped = cancel.click(lambda: None, None, None, cancels=[job], **at_once)

@@ -40,7 +40,7 @@ def build(name: str | None = None) -> None:
             with gr.Accordion("Several pictures at once", open=False):
                 files = gr.File(label="Pictures", file_count="multiple", file_types=["image"], height=140)
                 several = gr.Button("Classify them all")
-                widths: list[int | str] = ["34%", "26%", "40%"]
+                widths: list[int | str] = ["37%", "26%", "37%"]
                 headers = ["picture", "label", "probability"]
                 table = gr.Dataframe(headers=headers, column_widths=widths, interactive=False, wrap=True)
                 unread = gr.Markdown()
