@@ -17,6 +17,7 @@ if TYPE_CHECKING:
     from mmcontrast.encoders.patch_grid import PatchGrid as PatchGrid
     from mmcontrast.encoders.pixels import LabPatches as LabPatches
     from mmcontrast.encoders.pixels import RawPixels as RawPixels
+    from mmcontrast.encoders.resnet import ResNet as ResNet
     from mmcontrast.encoders.timm import TimmEncoder as TimmEncoder
     from mmcontrast.encoders.tiny import TinyConv as TinyConv
     from mmcontrast.encoders.tiny import TinyText as TinyText
@@ -32,6 +33,7 @@ _LAZY = {
     "LabPatches": "pixels",
     "RawPixels": "pixels",
     "PatchGrid": "patch_grid",
+    "ResNet": "resnet",
     "TimmEncoder": "timm",
     "TinyConv": "tiny",
     "TinyText": "tiny",

@@ -2,7 +2,7 @@ import pytest
 import torch
 from torch.testing import assert_close
 
-from mmcontrast.encoders import NIN, TimmEncoder, TinyConv
+from mmcontrast.encoders import NIN, ResNet, TimmEncoder, TinyConv
 from mmcontrast.errors import InputError
 
 
@@ -46,6 +46,20 @@ def test_blocks_of_network_in_network(image):
     assert NIN(width=12, in_channels=1)(image[:, :1]).shape == (2, 12)
     with pytest.raises(InputError, match="depth 1 and width 12"):
         NIN(width=12, depth=1)
+
+
+@torch.inference_mode()
+def test_blocks_of_the_residual_network(image):
+    encoder = ResNet(widths=(4, 8, 8), strides=(2, 2, 1)).eval()
+    stem, first, last = encoder.blocks(image)
+    assert [tuple(block.shape[1:]) for block in (stem, first, last)] == [(4, 35, 50), (8, 18, 25), (8, 18, 25)]
+    assert_close(last, encoder.grid(image))
+    assert_close(first, encoder.stages[0].shortcut(stem).relu())  # a block begins as its shortcut
+    assert_close(last, first)
+    assert (encoder.dim, encoder.stride) == (8, 4)
+    assert set(encoder.layer_ids().values()) == {0, 1, 2}
+    with pytest.raises(InputError, match="one of each"):
+        ResNet(widths=(4, 8), strides=(2, 2, 1))
 
 
 @torch.inference_mode()
