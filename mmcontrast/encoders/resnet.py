@@ -9,12 +9,11 @@ from math import prod
 
 import torch
 import torch.nn.functional as F
+from timm.data.constants import IMAGENET_DEFAULT_MEAN, IMAGENET_DEFAULT_STD
 from torch import Tensor, nn
 
 from mmcontrast.encoders.base import Encoder
 from mmcontrast.errors import InputError
-
-_IMAGENET = (0.485, 0.456, 0.406), (0.229, 0.224, 0.225)
 
 
 class ResNet(Encoder):
@@ -32,8 +31,8 @@ class ResNet(Encoder):
         widths: Sequence[int] = (32, 64, 128, 256),
         strides: Sequence[int] = (2, 2, 2, 1),
         image_size: int = 32,
-        mean: Sequence[float] = _IMAGENET[0],
-        std: Sequence[float] = _IMAGENET[1],
+        mean: Sequence[float] = IMAGENET_DEFAULT_MEAN,
+        std: Sequence[float] = IMAGENET_DEFAULT_STD,
     ) -> None:
         if len(widths) != len(strides) or len(widths) < 2:
             raise InputError(

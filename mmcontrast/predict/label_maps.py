@@ -11,6 +11,18 @@ from mmcontrast.ops.color import lab_to_rgb, rgb_to_lab
 MOST_OBJECTS = 254
 
 
+def check_size(image: np.ndarray, height: int, width: int, name: str) -> None:
+    """Refuses a mask or picture (H, W, ...) of another size than the film.
+
+    Raises:
+        InputError: naming both sizes.
+    """
+    if image.shape[:2] != (height, width):
+        raise InputError(
+            f"{name}: is {image.shape[1]}x{image.shape[0]}, the film is {width}x{height}; wanted equal sizes"
+        )
+
+
 def check_mask(mask: np.ndarray, height: int, width: int, name: str = "mask") -> np.ndarray:
     """The object ids of a mask, ascending, without 0.
 
@@ -19,10 +31,7 @@ def check_mask(mask: np.ndarray, height: int, width: int, name: str = "mask") ->
     """
     if mask.ndim != 2 or mask.dtype.kind not in "iub":
         raise InputError(f"{name}: has shape {mask.shape} and type {mask.dtype}; wanted (H, W) object ids, 0 elsewhere")
-    if mask.shape != (height, width):
-        raise InputError(
-            f"{name}: is {mask.shape[1]}x{mask.shape[0]}, the film is {width}x{height}; wanted equal sizes"
-        )
+    check_size(mask, height, width, name)
     ids = np.unique(mask)
     if ids[0] < 0 or ids[-1] > 255:
         raise InputError(f"{name}: has ids from {ids[0]} to {ids[-1]}; wanted 0 for background and 1 to 255")

@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from mmcontrast.errors import InputError
-from mmcontrast.predict.output import output_folder
+from mmcontrast.predict.output import output_folder, spare
 
 if TYPE_CHECKING:
     import numpy as np
@@ -64,8 +64,8 @@ def run_match(args: argparse.Namespace) -> int:
 
     film = open_video(args.video) if args.video else None
     files = picture_files(*args.image or ())
-    if film and Path(args.video).resolve() == Path(args.out, "matches.mp4").resolve():
-        raise InputError(f"--out {args.out}: would be written over {args.video}; choose another folder")
+    if film:
+        spare(args.video, args.out, Path(args.out, "matches.mp4"))
     if not film and not files:
         raise InputError(f"no pictures in {', '.join(args.image)}")
     match = DescriptorMatcher(args.model, args.device, args.resolution)

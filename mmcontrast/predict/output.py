@@ -1,4 +1,4 @@
-"""The folder that a command writes to."""
+"""Where a command writes to, and where it does not."""
 
 import tempfile
 from pathlib import Path
@@ -20,3 +20,13 @@ def output_folder(out: str) -> Path:
     except OSError as error:
         raise InputError(f"--out {out}: cannot be written ({error.strerror})") from error
     return folder
+
+
+def spare(given: str, out: str | Path, *targets: Path) -> None:
+    """Sees to it that what was given is not what is written below ``--out``.
+
+    Raises:
+        InputError: it is.
+    """
+    if Path(given).resolve() in {target.resolve() for target in targets}:
+        raise InputError(f"--out {out}: would be written over {given}; choose another folder")

@@ -152,11 +152,8 @@ class LabelPropagator:
         """
         film = _film(video)
         given = None if first_frame is None else decode(first_frame)
-        if given is not None and given.shape[:2] != (film.height, film.width):
-            raise InputError(
-                f"the colour frame is {given.shape[1]}x{given.shape[0]}, the film is {film.width}x{film.height}; "
-                "wanted equal sizes"
-            )
+        if given is not None:
+            label_maps.check_size(given, film.height, film.width, "the colour frame")
 
         def first(frame: np.ndarray, grid: tuple[int, int]) -> Tensor:
             colored = frame if given is None else given

@@ -4,11 +4,10 @@ import argparse
 import json
 import sys
 import time
-from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from mmcontrast.errors import InputError
-from mmcontrast.predict.output import output_folder
+from mmcontrast.predict.output import output_folder, spare
 
 if TYPE_CHECKING:
     import numpy as np
@@ -108,8 +107,7 @@ def run_track(args: argparse.Namespace) -> int:
     else:
         kind, first = "colors", read_color(args.color_frame, film) if args.color_frame else None
     overlay = None if args.no_overlay and not args.colors else out / ("colors.mp4" if args.colors else "overlay.mp4")
-    if Path(args.video).resolve() in {path.resolve() for path in (overlay or out, out / "masks")}:
-        raise InputError(f"--out {out}: would be written over {args.video}; choose another folder")
+    spare(args.video, out, overlay or out, out / "masks")
     start = time.perf_counter()
     steps = write_tracked(kind, track, film, first, out, overlay)
     done = sum(1 for _ in tqdm(steps, total=len(film), unit="frame", disable=None, leave=False))
@@ -157,10 +155,8 @@ def read_color(path: str, film: "Video") -> "np.ndarray":
         InputError: no picture, or one of another size than the film; the message names the file.
     """
     from mmcontrast.data.decode import decode
+    from mmcontrast.predict.label_maps import check_size
 
     frame = decode(path)
-    if frame.shape[:2] != (film.height, film.width):
-        raise InputError(
-            f"{path}: is {frame.shape[1]}x{frame.shape[0]}, the film is {film.width}x{film.height}; wanted equal sizes"
-        )
+    check_size(frame, film.height, film.width, path)
     return frame
