@@ -19,6 +19,7 @@ from typing import Protocol
 import numpy as np
 
 from mmcontrast.data.decode import EXTENSIONS, MAX_BYTES
+from mmcontrast.data.folders import files_in
 from mmcontrast.errors import InputError
 
 TEXTS = ("txt", "json", "cls")
@@ -55,7 +56,7 @@ class Folder:
 
     def __init__(self, path: str | Path, names: Sequence[str] | None = None) -> None:
         self.path = str(path)
-        self.names = list(names) if names is not None else _walk(self.path)
+        self.names = list(names) if names is not None else [name for name in files_in(self.path) if wanted(name)]
 
     def read(self, member: int) -> bytes:
         """Contents of one file."""
@@ -170,16 +171,6 @@ def _matches(pattern: str) -> list[str]:
 
 def _is_archive(name: str) -> bool:
     return name.lower().endswith((".tar", ".tar.gz", ".tgz", ".tar.bz2", ".tar.xz", ".zip"))
-
-
-def _walk(root: str) -> list[str]:
-    names = []
-    for folder, subfolders, files in os.walk(root):
-        subfolders[:] = sorted(name for name in subfolders if not name.startswith("."))
-        inside = os.path.relpath(folder, root)
-        prefix = "" if inside == "." else inside.replace(os.sep, "/") + "/"
-        names += [prefix + name for name in sorted(files) if wanted(name) and not name.startswith(".")]
-    return names
 
 
 def _safe(name: str) -> bool:

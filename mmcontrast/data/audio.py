@@ -14,6 +14,7 @@ from scipy.signal import resample_poly
 from torch import Tensor
 from torch.utils.data import Dataset
 
+from mmcontrast.data.folders import files_in
 from mmcontrast.data.sampler import Key
 from mmcontrast.errors import InputError
 
@@ -88,7 +89,8 @@ class Sounds(Dataset[dict[str, Any]]):
         groups = re.compile(pattern).groupindex
         if unknown := {label, *([join] if join else []), *(only or {})} - groups.keys():
             raise InputError(f"{', '.join(sorted(unknown))}: no named group of the pattern; it has {', '.join(groups)}")
-        found = [(path, re.fullmatch(pattern, path.stem)) for path in sorted(Path(root).rglob("*.wav"))]
+        files = sorted(Path(root, name) for name in files_in(root) if name.endswith(".wav"))
+        found = [(path, re.fullmatch(pattern, path.stem)) for path in files]
         wanted = [
             (path, match.groupdict())
             for path, match in found

@@ -14,6 +14,7 @@ from torch.utils.data import Dataset
 
 from mmcontrast.data.archives import Folder, Root, Store, braces, extension, open_stores
 from mmcontrast.data.decode import EXTENSIONS, ImageError, decode
+from mmcontrast.data.folders import files_in
 from mmcontrast.data.sampler import Key
 from mmcontrast.data.video import Video, VideoError, VideoFile
 from mmcontrast.errors import InputError
@@ -151,7 +152,9 @@ def _films(root: Root, fps: float, least: int) -> Iterator[Video | Path]:
                 yield path
             else:
                 if path.is_dir():
-                    yield from sorted(p for p in path.rglob("*") if p.suffix.lower() in VIDEO_EXTENSIONS)
+                    yield from sorted(
+                        path / name for name in files_in(path) if Path(name).suffix.lower() in VIDEO_EXTENSIONS
+                    )
                 yield from (film for store in open_stores(path) for film in _frame_folders(store, fps, least))
 
 

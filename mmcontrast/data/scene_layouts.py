@@ -20,6 +20,7 @@ import numpy as np
 import yaml
 
 from mmcontrast.data.archives import Folder, Store
+from mmcontrast.data.folders import files_in
 from mmcontrast.errors import InputError
 
 # https://cvg.cit.tum.de/data/datasets/rgbd-dataset/file_formats#intrinsic_camera_calibration_of_the_kinect
@@ -94,7 +95,7 @@ class Members:
 def layouts(store: Store) -> Iterator[tuple[Store, Layout]]:
     """All scenes of a folder or archive in the order of their names, with the store their numbers belong to."""
     if isinstance(store, Folder):
-        store = Folder(store.path, _all_files(store.path))
+        store = Folder(store.path, list(files_in(store.path)))
     readers: dict[str, Callable[[Members], Layout]] = {}
     for pattern, reader in _MARKERS:
         for name in store.names:
@@ -161,16 +162,6 @@ _MARKERS: tuple[tuple[str, Callable[[Members], Layout]], ...] = (
     (r"((?:.*/)?)(?:pose|color|depth)/[^/]+$", _posed),
 )
 _YAML = getattr(yaml, "CSafeLoader", yaml.SafeLoader)  # ten times faster, as safe
-
-
-def _all_files(root: str) -> list[str]:
-    import os
-
-    return [
-        os.path.relpath(os.path.join(folder, file), root).replace(os.sep, "/")
-        for folder, _, files in sorted(os.walk(root))
-        for file in sorted(files)
-    ]
 
 
 def _intrinsics(members: Members) -> np.ndarray:

@@ -15,6 +15,7 @@ from PIL import Image
 from torch import Tensor
 
 from mmcontrast.data.decode import EXTENSIONS, Interpolation, load
+from mmcontrast.data.folders import files_in
 from mmcontrast.encoders.base import Encoder
 from mmcontrast.errors import InputError
 
@@ -40,13 +41,7 @@ def picture_files(*places: str | os.PathLike[str]) -> list[Path]:
 
 
 def _inside(folder: Path) -> list[Path]:
-    files = []
-    for root, folders, names in os.walk(folder):
-        folders[:] = [name for name in folders if not name.startswith(".")]
-        files += [
-            Path(root, name) for name in names if Path(name).suffix.lower() in SUFFIXES and not name.startswith(".")
-        ]
-    return sorted(files)
+    return sorted(folder / name for name in files_in(folder) if Path(name).suffix.lower() in SUFFIXES)
 
 
 def each(pictures: Pictures) -> Iterator[Picture]:
