@@ -18,7 +18,8 @@ from mmcontrast.ops.random import uniform
 
 # Random numbers of a sample's view: box, flip, jitter, its order and factors, grey, blur, sigma, solarise, low.
 _DRAWS = (2 * ATTEMPTS + 2, 1, 1, 4, 4, 1, 1, 1, 1, 1)
-_CACHE_BYTES = 4 << 20  # a CPU works on as many views at a time as roughly stay in its cache
+# Bytes of views made together: on a CPU, so many as roughly stay in its cache.
+_TOGETHER = {"cpu": 4 << 20, "cuda": 128 << 20}
 
 
 class ToFloat(nn.Module):
@@ -40,8 +41,8 @@ class ToFloat(nn.Module):
         return {**batch, "image": image}
 
 
-class View(nn.Module):
-    """One random view of each picture: region, mirror, colour jitter, grey, blur, solarise, low resolution.
+class Views(nn.Module):
+    """Random views of each picture: region, mirror, colour jitter, grey, blur, solarise, low resolution.
 
     Args:
         size: side S of the view in pixels; the picture's own height if not given.
@@ -52,10 +53,10 @@ class View(nn.Module):
             (turns from -s to s, at most 0.5).
         jitter_probability: probability of any jitter.
         grey: probability of greyscale.
-        blur: probability of a Gaussian blur.
+        blur: probability of a Gaussian blur, one for each view; there are as many views as numbers.
         blur_sigma: smallest and largest standard deviation in pixels.
         blur_kernel: taps, odd; a tenth of the size if not given (SimCLR).
-        solarize: probability of inverting what is brighter than one half.
+        solarize: probability of inverting what is brighter than one half, one for each view.
         low_resolution: probability of a view that has gone through ``low_side`` pixels.
         low_side: side of that small picture in pixels.
     """
@@ -69,15 +70,18 @@ class View(nn.Module):
         jitter: Sequence[float] = (0.0, 0.0, 0.0, 0.0),
         jitter_probability: float = 0.8,
         grey: float = 0.0,
-        blur: float = 0.0,
+        blur: Sequence[float] = (0.0,),
         blur_sigma: tuple[float, float] = (0.1, 2.0),
         blur_kernel: int | None = None,
-        solarize: float = 0.0,
+        solarize: Sequence[float] | None = None,
         low_resolution: float = 0.0,
         low_side: int = 32,
     ) -> None:
         super().__init__()
-        probabilities = (flip, jitter_probability, grey, blur, solarize, low_resolution)
+        solarize = (0.0,) * len(blur) if solarize is None else solarize
+        if not blur or len(blur) != len(solarize):
+            raise InputError(f"blur {tuple(blur)}, solarize {tuple(solarize)}: wanted one of each for every view")
+        probabilities = (flip, jitter_probability, grey, *blur, *solarize, low_resolution)
         if not all(0 <= p <= 1 for p in probabilities):
             raise InputError(f"probabilities of an augmentation are {probabilities}; wanted each in [0, 1]")
         if not 0 < scale[0] <= scale[1] <= 1 or not 0 < ratio[0] <= ratio[1]:
@@ -86,22 +90,26 @@ class View(nn.Module):
             raise InputError(f"jitter is {tuple(jitter)}; wanted four strengths >= 0, the last (hue) at most 0.5")
         self.size, self.scale, self.ratio, self.flip = size, scale, ratio, flip
         self.jitter, self.jitter_probability, self.grey = tuple(jitter), jitter_probability, grey
-        self.blur, self.blur_sigma = blur, blur_sigma
+        self.blur, self.blur_sigma = tuple(blur), blur_sigma
         self.blur_kernel = blur_kernel
-        self.solarize, self.low_resolution, self.low_side = solarize, low_resolution, low_side
+        self.solarize, self.low_resolution, self.low_side = tuple(solarize), low_resolution, low_side
 
-    def forward(self, image: Tensor, key: Tensor, view: int = 0) -> Tensor:
-        """(B, 3, H, W) uint8, (B,) int64 keys, number of the view -> (B, 3, S, S) float in [0, 1]."""
-        numbers = uniform(key, sum(_DRAWS), stream=view)  # (B, 37)
+    def forward(self, image: Tensor, key: Tensor, first: int = 0) -> list[Tensor]:
+        """(B, 3, H, W) uint8, (B,) int64 keys, number of the first view -> the views, (B, 3, S, S) float in [0, 1]."""
+        streams = range(first, first + len(self.blur))
+        numbers = torch.stack([uniform(key, sum(_DRAWS), stream) for stream in streams])  # (V, B, 37)
         size = self.size or image.shape[2]
-        if image.device.type != "cpu":
-            return self._view(image, numbers, size)
-        count = max(1, _CACHE_BYTES // (12 * size * size))
-        parts = zip(image.split(count), numbers.split(count), strict=True)
-        return torch.cat([self._view(part, drawn, size) for part, drawn in parts])
+        limit = _TOGETHER.get(image.device.type, _TOGETHER["cuda"])
+        count = max(1, limit // (12 * size * size * len(streams)))  # pictures
+        parts = zip(image.split(count), numbers.split(count, 1), strict=True)
+        made = [self._views(part, drawn, size) for part, drawn in parts]  # (V, count, 3, S, S) each
+        return list((made[0] if len(made) == 1 else torch.cat(made, 1)).unbind())
 
-    def _view(self, image: Tensor, numbers: Tensor, size: int) -> Tensor:
-        box, flip, jitter, order, factors, grey, blur, sigma, solarize, low = numbers.split(_DRAWS, 1)
+    def _views(self, image: Tensor, numbers: Tensor, size: int) -> Tensor:
+        """(B, 3, H, W) uint8 and (V, B, 37) random numbers -> (V, B, 3, S, S)."""
+        views, count = numbers.shape[:2]
+        image = image.repeat(views, 1, 1, 1)  # (V B, 3, H, W)
+        box, flip, jitter, order, factors, grey, blur, sigma, solarize, low = numbers.flatten(0, 1).split(_DRAWS, 1)
         boxes = random_boxes(box, image.shape[2], image.shape[3], self.scale, self.ratio)
         image = resample(image.float().div_(255), boxes, flip[:, 0] < self.flip, size)
         if any(self.jitter) and self.jitter_probability:
@@ -109,15 +117,15 @@ class View(nn.Module):
             image = photometric.jitter(image, order.argsort(1), self._factors(factors), active)
         if self.grey:
             image = photometric.grey(image, grey[:, 0] < self.grey)
-        if self.blur:
+        if any(self.blur):
             sigma = self.blur_sigma[0] + (self.blur_sigma[1] - self.blur_sigma[0]) * sigma[:, 0]
             kernel = self.blur_kernel or (size // 10) | 1
-            image = photometric.blur(image, sigma, blur[:, 0] < self.blur, kernel)
-        if self.solarize:
-            image = photometric.solarize(image, solarize[:, 0] < self.solarize)
+            image = photometric.blur(image, sigma, blur[:, 0] < _for_each(self.blur, blur), kernel)
+        if any(self.solarize):
+            image = photometric.solarize(image, solarize[:, 0] < _for_each(self.solarize, solarize))
         if self.low_resolution:
             image = photometric.low_resolution(image, low[:, 0] < self.low_resolution, self.low_side)
-        return image
+        return image.unflatten(0, (views, count))
 
     def _factors(self, uniform: Tensor) -> Tensor:
         """(B, 4) in [0, 1) -> three factors and the hue's turns."""
@@ -135,7 +143,8 @@ class OneView(nn.Module):
 
     Args:
         size: side S of the view in pixels; the picture's own height if not given.
-        scale, flip, jitter, jitter_probability, grey, blur, low_resolution, low_side: as in ``View``.
+        scale, flip, jitter, jitter_probability, grey, low_resolution, low_side: as in ``Views``.
+        blur: probability of a Gaussian blur.
     """
 
     def __init__(
@@ -151,21 +160,21 @@ class OneView(nn.Module):
         low_side: int = 32,
     ) -> None:
         super().__init__()
-        self.view = View(
+        self.views = Views(
             size,
             scale,
             flip=flip,
             jitter=jitter,
             jitter_probability=jitter_probability,
             grey=grey,
-            blur=blur,
+            blur=(blur,),
             low_resolution=low_resolution,
             low_side=low_side,
         )
 
     def forward(self, batch: dict[str, Any]) -> dict[str, Any]:
         """Replaces ``image``; needs ``key`` (B,) int64."""
-        return {**batch, "image": self.view(batch["image"], batch["key"])}
+        return {**batch, "image": self.views(batch["image"], batch["key"])[0]}
 
 
 class TwoViews(nn.Module):
@@ -199,23 +208,20 @@ class TwoViews(nn.Module):
     ) -> None:
         super().__init__()
         strengths = [strength * value for value in jitter]
-        self.views = nn.ModuleList(
-            View(
-                size,
-                scale,
-                flip=flip,
-                jitter=strengths,
-                jitter_probability=jitter_probability,
-                grey=grey,
-                blur=blur[i],
-                solarize=solarize[i],
-            )
-            for i in range(2)
+        self.views = Views(
+            size,
+            scale,
+            flip=flip,
+            jitter=strengths,
+            jitter_probability=jitter_probability,
+            grey=grey,
+            blur=blur,
+            solarize=solarize,
         )
 
     def forward(self, batch: dict[str, Any]) -> dict[str, Any]:
         """Replaces ``image`` by ``views``; needs ``key`` (B,) int64."""
-        return _views(self.views, batch)
+        return _replace(batch, self.views(batch["image"], batch["key"]))
 
 
 class MultiCrop(nn.Module):
@@ -238,17 +244,23 @@ class MultiCrop(nn.Module):
         small_scale: tuple[float, float] = (0.05, 0.4),
     ) -> None:
         super().__init__()
-        views = [(size, scale, 1.0, 0.0), (size, scale, 0.1, 0.2)] + [(small_size, small_scale, 0.5, 0.0)] * small_count
-        self.views = nn.ModuleList(
-            View(side, area, flip=0.5, jitter=(0.4, 0.4, 0.2, 0.1), grey=0.2, blur=blur, solarize=solarize)
-            for side, area, blur, solarize in views
-        )
+        jitter = 0.4, 0.4, 0.2, 0.1
+        self.large = Views(size, scale, jitter=jitter, grey=0.2, blur=(1.0, 0.1), solarize=(0.0, 0.2))
+        self.small = None
+        if small_count:
+            self.small = Views(small_size, small_scale, jitter=jitter, grey=0.2, blur=(0.5,) * small_count)
 
     def forward(self, batch: dict[str, Any]) -> dict[str, Any]:
         """Replaces ``image`` (B, 3, H, W) uint8 by ``views``; needs ``key`` (B,) int64."""
-        return _views(self.views, batch)
+        image, key = batch["image"], batch["key"]
+        small = [] if self.small is None else self.small(image, key, first=2)
+        return _replace(batch, self.large(image, key) + small)
 
 
-def _views(views: nn.ModuleList, batch: dict[str, Any]) -> dict[str, Any]:
-    image, rest = batch["image"], {name: value for name, value in batch.items() if name != "image"}
-    return {**rest, "views": [view(image, batch["key"], number) for number, view in enumerate(views)]}
+def _replace(batch: dict[str, Any], views: list[Tensor]) -> dict[str, Any]:
+    return {**{name: value for name, value in batch.items() if name != "image"}, "views": views}
+
+
+def _for_each(probability: tuple[float, ...], drawn: Tensor) -> Tensor:
+    """A number for each view -> one for each of their (V B, 1) draws: (V B,)."""
+    return drawn.new_tensor(probability).repeat_interleave(len(drawn) // len(probability))

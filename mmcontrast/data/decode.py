@@ -141,11 +141,9 @@ def resize(image: np.ndarray, height: int, width: int, interpolation: Interpolat
     """(H, W, 3) uint8 -> (height, width, 3), antialiased, as PIL does it."""
     if image.shape[:2] == (height, width):
         return image
-    pixels = torch.from_numpy(np.require(image, requirements=("C", "W"))).permute(2, 0, 1)[
-        None
-    ]  # (1, 3, H, W), channels last
-    pixels = F.interpolate(pixels, (height, width), mode=interpolation, antialias=True)
-    return pixels[0].permute(1, 2, 0).numpy()
+    pixels = torch.from_numpy(np.require(image, requirements=("C", "W"))).permute(2, 0, 1)  # (3, H, W), channels last
+    resized = F.interpolate(pixels[None], (height, width), mode=interpolation, antialias=True)
+    return resized[0].permute(1, 2, 0).numpy()
 
 
 def _from_file(source: str | Path | bytes, at_least: int | None) -> np.ndarray:

@@ -30,19 +30,22 @@ def jitter(image: Tensor, order: Tensor, factors: Tensor, active: Tensor) -> Ten
     # The hue is costly and comes once: blends before it, then it, then blends after it.  Sorted by the number of
     # blends before the hue (-1 where not active), the samples that a step concerns lie next to each other.
     before, place = torch.where(active, order.argsort(1)[:, HUE], -1).sort(stable=True)
-    image, order, factors = image[place], order[place], factors[place]
+    image, order, factors = (x.index_select(0, place) for x in (image, order, factors))
     everything = slice(None)
     early, middle, late = [everything] * 3, everything, [everything] * 3
     if image.device.type == "cpu":  # elsewhere counting would wait for the device
         fewer = [int((before < count).sum()) for count in range(4)]
         early, late = [slice(n, None) for n in fewer[1:]], [slice(fewer[0], n) for n in fewer[1:]]
         middle = slice(fewer[0], None)
+    slots = torch.arange(4, device=image.device)
+    matrices, contrasts = _blends(order, factors, before[:, None] > slots)
     for slot, part in enumerate(early):
-        _blend(image[part], order[part, slot], factors[part], before[part] > slot)
-    image[middle] = shift_hue(image[middle], factors[middle, HUE] * (before[middle] >= 0))
+        _blend(image[part], matrices[part, slot], contrasts[part, slot])
+    _turn_hue(image[middle], factors[middle, HUE] * (before[middle] >= 0))
+    matrices, contrasts = _blends(order, factors, (before[:, None] >= 0) & (before[:, None] < slots))
     for slot, part in enumerate(late, 1):
-        _blend(image[part], order[part, slot], factors[part], (before[part] >= 0) & (before[part] < slot))
-    return image[place.argsort()]
+        _blend(image[part], matrices[part, slot], contrasts[part, slot])
+    return image.index_select(0, place.argsort())
 
 
 def grey(image: Tensor, active: Tensor) -> Tensor:
@@ -57,6 +60,11 @@ def shift_hue(image: Tensor, turns: Tensor) -> Tensor:
         image: (B, 3, H, W) in [0, 1].
         turns: (B,) in [-0.5, 0.5]; 1 is a full circle.
     """
+    return _turn_hue(image.clone(), turns)
+
+
+def _turn_hue(image: Tensor, turns: Tensor) -> Tensor:
+    """``shift_hue`` in place."""
     red, green, blue = image.unbind(1)  # (B, H, W)
     high = torch.maximum(torch.maximum(red, green), blue)
     low = torch.minimum(torch.minimum(red, green), blue)
@@ -65,11 +73,10 @@ def shift_hue(image: Tensor, turns: Tensor) -> Tensor:
     # green where that is more than blue.
     hue = (green + blue).sub_(red).sub_(low).div_(chroma.clamp(min=1e-12)).add_(1).copysign_(green - blue)  # [-3, 3]
     hue = hue.div_(6).add_(1 + turns[:, None, None]).frac_().mul_(6)  # [0, 6)
-    result = torch.empty_like(image)
     for channel, (center, sign, offset) in enumerate(((3, 1, -1), (2, -1, 2), (4, -1, 2))):
         share = (hue - center).abs_().mul_(sign).add_(offset).clamp_(0, 1)
-        torch.addcmul(low, chroma, share, out=result[:, channel])
-    return result
+        torch.addcmul(low, chroma, share, out=image[:, channel])
+    return image
 
 
 def blur(image: Tensor, sigma: Tensor, active: Tensor, kernel: int) -> Tensor:
@@ -120,14 +127,20 @@ def _filter(image: Tensor, weight: Tensor, active: Tensor) -> Tensor:
     return image
 
 
-def _blend(image: Tensor, operation: Tensor, factors: Tensor, active: Tensor) -> None:
-    """In place, a x + b grey(x) + c of the active samples, whichever of the three blends their operation is."""
-    factor = torch.where(active, factors.gather(1, operation[:, None])[:, 0], 1)  # (B,)
-    rest = 1 - factor
-    luma = image.new_tensor(GREY)
-    offset = rest * (operation == CONTRAST) * (image.mean((2, 3)) @ luma)
-    matrix = factor[:, None, None] * torch.eye(3, device=image.device)
-    matrix = matrix + (rest * (operation == SATURATION))[:, None, None] * luma  # (B, 3, 3)
+def _blends(order: Tensor, factors: Tensor, active: Tensor) -> tuple[Tensor, Tensor]:
+    """What `_blend` needs for each of the four slots: (B, 4, 3, 3) matrices, (B, 4) shares of the mean luma.
+
+    Where a slot is not active, or is the hue's, they leave a picture as it is.
+    """
+    factor = torch.where(active & (order != HUE), factors.gather(1, order), 1)  # (B, 4)
+    rest, eye, luma = 1 - factor, torch.eye(3, device=factor.device), factor.new_tensor(GREY)
+    matrix = factor[..., None, None] * eye + (rest * (order == SATURATION))[..., None, None] * luma
+    return matrix, rest * (order == CONTRAST)
+
+
+def _blend(image: Tensor, matrix: Tensor, contrast: Tensor) -> None:
+    """In place, (B, 3, H, W) times (B, 3, 3) matrices plus (B,) shares of their mean luma, brought back to [0, 1]."""
+    offset = contrast * (image.mean((2, 3)) @ image.new_tensor(GREY))
     with torch.autocast(image.device.type, enabled=False):
         blended = torch.baddbmm(offset[:, None, None], matrix, image.flatten(2)).view_as(image)
     torch.clamp(blended, 0, 1, out=image)

@@ -9,7 +9,7 @@ import torchvision.transforms.v2 as transforms
 import torchvision.transforms.v2.functional as reference
 
 from mmcontrast.data import MultiCrop, OneView, ToFloat, TwoViews, photometric
-from mmcontrast.data.augment import View
+from mmcontrast.data.augment import Views
 from mmcontrast.data.crops import random_boxes, resample
 from mmcontrast.errors import InputError
 from mmcontrast.ops.random import uniform
@@ -114,9 +114,9 @@ def test_a_long_picture_falls_back_to_its_centre():
 
 
 def test_drawn_parameters_have_torchvisions_means_over_ten_thousand_draws():
-    view = View(2, jitter=(0.8, 0.4, 1.5, 0.2), jitter_probability=0.8, grey=0.2, blur=0.5)
+    views = Views(2, jitter=(0.8, 0.4, 1.5, 0.2))
     numbers = uniform(KEYS, 4, stream=3)
-    factors = view._factors(numbers)
+    factors = views._factors(numbers)
     theirs = transforms.ColorJitter(0.8, 0.4, 1.5, 0.2)
     for column, bounds in enumerate((theirs.brightness, theirs.contrast, theirs.saturation, theirs.hue)):
         low, high = bounds
@@ -131,8 +131,8 @@ def test_pictures_change_as_torchvisions_do_over_ten_thousand_draws():
     """Mean and spread of brightness, colour and sharpness of the views of one picture."""
     generator = torch.Generator().manual_seed(3)
     picture = (torch.rand(3, 8, 8, generator=generator) * torch.tensor([200, 120, 60])[:, None, None]).to(torch.uint8)
-    augment = View(8, flip=0.5, jitter=(0.8, 0.8, 0.8, 0.2), grey=0.2, blur=0.5, blur_kernel=3)
-    ours = augment(picture.expand(10_000, -1, -1, -1), KEYS)
+    augment = Views(8, flip=0.5, jitter=(0.8, 0.8, 0.8, 0.2), grey=0.2, blur=(0.5,), blur_kernel=3)
+    (ours,) = augment(picture.expand(10_000, -1, -1, -1), KEYS)
     torch.manual_seed(0)
     jitter = transforms.RandomApply([transforms.ColorJitter(0.8, 0.8, 0.8, 0.2)], 0.8)
     blur = transforms.RandomApply([transforms.GaussianBlur(3, (0.1, 2.0))], 0.5)
@@ -188,7 +188,7 @@ def test_to_float_and_identity():
     torch.testing.assert_close(image * 255, given["image"].float())
     assert ToFloat(16)(given)["image"].shape == (B, 3, 16, 16)
     whole = OneView(scale=(1.0, 1.0))
-    whole.view.ratio = (1.0, 1.0)
+    whole.views.ratio = (1.0, 1.0)
     torch.testing.assert_close(whole(given)["image"], image, atol=1e-6, rtol=0)
 
 
@@ -200,11 +200,20 @@ def test_low_resolution_loses_detail_and_keeps_the_mean():
 
 
 @pytest.mark.parametrize(
-    "options", [{"scale": (0.0, 1.0)}, {"scale": (0.5, 1.5)}, {"flip": 2}, {"jitter": (1, 1, 1, 0.6)}, {"jitter": (1,)}]
+    "options",
+    [
+        {"scale": (0.0, 1.0)},
+        {"scale": (0.5, 1.5)},
+        {"flip": 2},
+        {"jitter": (1, 1, 1, 0.6)},
+        {"jitter": (1,)},
+        {"blur": ()},
+        {"blur": (1, 1), "solarize": (0,)},
+    ],
 )
 def test_impossible_options_are_refused(options: dict[str, object]):
     with pytest.raises(InputError, match="wanted"):
-        View(8, **options)
+        Views(8, **options)
 
 
 def test_finite_on_constant_pictures():
