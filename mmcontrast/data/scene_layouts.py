@@ -2,7 +2,8 @@
 
 posed  color/NAME.jpg|png, depth/NAME.png (millimetres), pose/NAME.txt (4 x 4 camera-to-world, metres),
        intrinsics.txt (3 x 3); optionally mask/NAME.png (0 background, else object numbers) and objects.json
-       ({"1": {"name": ..., "pose": 4 x 4 object-to-world}, ...})
+       ({"1": {"name": ..., "pose": 4 x 4 object-to-world}, ...}); color_intrinsics.txt (3 x 3) where depth is not
+       registered to colour: colour and masks are then of that camera, depth of the other at the same place
 pdc    processed/images/NNNNNN_rgb.png, NNNNNN_depth.png, camera_info.yaml, pose_data.yaml; masks in
        processed/image_masks/NNNNNN_mask.png; depth from processed/rendered_images where it exists
        (https://github.com/RobotLocomotion/pytorch-dense-correspondence)
@@ -45,8 +46,9 @@ class Layout:
 
     Attributes:
         path: what messages call it.
-        intrinsics: (3, 3).
+        intrinsics: (3, 3), of colour.
         depth_unit: metres per unit of depth.
+        depth_intrinsics: (3, 3), where depth is not registered to colour.
         skipped: frame -> why it cannot be used.
         objects: object number -> ``{"name": str, "pose": (4, 4) object-to-world or absent}``.
     """
@@ -54,6 +56,7 @@ class Layout:
     path: str
     intrinsics: np.ndarray
     depth_unit: float
+    depth_intrinsics: np.ndarray | None = None
     frames: list[Frame] = field(default_factory=list)
     skipped: dict[str, str] = field(default_factory=dict)
     objects: dict[int, dict[str, Any]] = field(default_factory=dict)
@@ -107,6 +110,8 @@ def layouts(store: Store) -> Iterator[tuple[Store, Layout]]:
 
 def _posed(members: Members) -> Layout:
     layout = Layout(members.path, _intrinsics(members), 0.001)
+    if "color_intrinsics.txt" in members.index:
+        layout.depth_intrinsics, layout.intrinsics = layout.intrinsics, _intrinsics(members, "color_intrinsics.txt")
     color, depth, mask = (members.stems(kind) for kind in ("color", "depth", "mask"))
     poses = {m[1] for name in members.index if (m := re.match(r"pose/([^/]+)\.txt$", name))}
     for name in sorted({*color, *depth, *poses}):
@@ -164,13 +169,13 @@ _MARKERS: tuple[tuple[str, Callable[[Members], Layout]], ...] = (
 _YAML = getattr(yaml, "CSafeLoader", yaml.SafeLoader)  # ten times faster, as safe
 
 
-def _intrinsics(members: Members) -> np.ndarray:
-    text = members.text("intrinsics.txt")
+def _intrinsics(members: Members, name: str = "intrinsics.txt") -> np.ndarray:
+    text = members.text(name)
     if text is None:
-        raise InputError(f"{members.path}/intrinsics.txt: missing; it holds the camera's 3 x 3 matrix in pixels")
+        raise InputError(f"{members.path}/{name}: missing; it holds the camera's 3 x 3 matrix in pixels")
     matrix = _numbers(text, (3, 3))
     if matrix is None or matrix[0, 0] <= 0 or matrix[1, 1] <= 0:
-        raise InputError(f"{members.path}/intrinsics.txt: wanted 3 rows of 3 numbers with focal lengths above 0")
+        raise InputError(f"{members.path}/{name}: wanted 3 rows of 3 numbers with focal lengths above 0")
     return matrix
 
 

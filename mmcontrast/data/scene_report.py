@@ -10,6 +10,7 @@ from typing import Any
 import cv2
 import numpy as np
 
+from mmcontrast.data.registration import Registration, registration
 from mmcontrast.data.scenes import Scene, Scenes, View, open_scenes
 from mmcontrast.errors import InputError
 
@@ -18,6 +19,8 @@ _AGREE = 0.01  # share of depth
 _GREY = 5.0  # grey levels that noise may make
 _CARRIED = 0.8  # grey error of carried pixels, in terms of that at the same pixel; 0.1 to 0.5 of sound scenes
 _FITTING = 0.7  # share of the pairs of views of one place whose depths fit together coarsely; 1 of sound scenes
+_NEAR = 0.01  # of the width, within which matches lie in the median once registered
+_BETTER = 0.7  # of the distance without
 _STEP = 3  # every third pixel, each way
 
 
@@ -76,6 +79,12 @@ def telling_pairs(scene: Scene, count: int = 8) -> list[tuple[int, int]]:
             moved = np.linalg.norm(scene.frames[a].pose[:3, 3] - scene.frames[b].pose[:3, 3])
             candidates.add((float(moved / np.median(known)), a, b))
     return [(a, b) for _, a, b in sorted(candidates, reverse=True)[:count]]
+
+
+def matching_pairs(scene: Scene, count: int = 12) -> list[tuple[View, View]]:
+    """Views from different places with enough surface in common that points can be matched by their colours."""
+    ranked = {(share, a, b) for a, b, share, _ in _some_pairs(scene, 20 * count) if 0.4 < share < 0.85}
+    return [(scene.view(a), scene.view(b)) for _, a, b in sorted(ranked)[-count:]]
 
 
 def fitting(scene: Scene) -> tuple[int, int]:
@@ -191,7 +200,8 @@ def report(scenes: Scenes, depth_unit: float | None = None, pairs: int = 8) -> l
         pairs: pairs of views per scene.
     Returns:
         Rows with ``scene``, ``a``, ``b`` (frame names) and the fields of ``Reprojection``; after each scene's, one with
-        ``frames``, ``skipped`` (frame -> reason) and ``verdict`` ("sound", or what is wrong).
+        ``frames``, ``skipped`` (frame -> reason), ``verdict`` ("sound", or what is wrong), ``matches`` (how many points
+        were matched by their colours) and ``match_px`` (their median distance in pixels from where depth puts them).
     """
     rows: list[dict[str, Any]] = []
     for scene in open_scenes(scenes, depth_unit):
@@ -201,8 +211,27 @@ def report(scenes: Scenes, depth_unit: float | None = None, pairs: int = 8) -> l
             found = reprojection(view_a, view_b, scene.depth_unit)
             rows.append({"scene": scene.path, "a": scene.frames[a].name, "b": scene.frames[b].name, **vars(found)})
         wrong = verdict(scene, views) if views else nothing_shared(scene)
-        rows.append({"scene": scene.path, "frames": len(scene), "skipped": scene.skipped, "verdict": wrong or "sound"})
+        lenses = registration(matching_pairs(scene), scene.depth_unit)
+        wrong = wrong or _two_lenses(scene, lenses)
+        rows.append(
+            {"scene": scene.path, "frames": len(scene), "skipped": scene.skipped, "verdict": wrong or "sound"}
+            | {"matches": lenses.matches, "match_px": lenses.error}
+        )
     return rows
+
+
+def _two_lenses(scene: Scene, found: Registration) -> str | None:
+    """What to do where matches say that depth is not registered to colour."""
+    if not (found.least < _NEAR * scene.size[1] and found.least < _BETTER * found.error):
+        return None
+    (fx, _, cx), (_, fy, cy) = scene.intrinsics[:2]
+    fx, fy = fx * found.focal, fy * found.focal
+    return (
+        f"depth does not seem to be registered to colour: {found.matches} points matched by colour lie "
+        f"{found.error:.1f} px (median) from where depth and poses put them, {found.least:.1f} px if colour's focal "
+        f"length is {fx:.1f}.  If so, put colour's matrix into color_intrinsics.txt, in three lines: "
+        f"{fx:.1f} 0 {cx:g} / 0 {fy:.1f} {cy:g} / 0 0 1"
+    )
 
 
 def table(rows: list[dict[str, Any]]) -> str:
@@ -211,6 +240,9 @@ def table(rows: list[dict[str, Any]]) -> str:
     for row in rows:
         if "verdict" in row:
             found = f"  {row['frames']} usable frames, {len(row['skipped'])} not; {row['verdict']}"
+            if row["verdict"] == "sound" and np.isfinite(row["match_px"]):
+                found += f"; {row['matches']} points matched by colour lie {row['match_px']:.1f} px from where depth "
+                found += "and poses put them (median)"
             lines.append(f"{row['scene']}:")
             lines += textwrap.wrap(found, 80, subsequent_indent="  ", break_long_words=False, break_on_hyphens=False)
             lines += [f"    {name} {reason}" for name, reason in row["skipped"].items()]

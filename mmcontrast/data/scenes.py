@@ -45,7 +45,7 @@ class Scene:
         frames: the usable ones.
         skipped: frame -> why not.
         size: (H, W) in pixels.
-        intrinsics: (3, 3) for that size.
+        intrinsics: (3, 3) of colour, for that size; depth is brought to the same where it is of another camera.
         depth_unit: metres per unit of depth.
         objects: object number -> its name, and its pose where known.
     """
@@ -56,6 +56,9 @@ class Scene:
         self.path, self.store, self.intrinsics = layout.path, store, layout.intrinsics
         self.depth_unit = depth_unit or layout.depth_unit
         self.objects, self.skipped = layout.objects, layout.skipped
+        self._to_depth = None  # (2, 3), pixels of colour -> pixels of depth
+        if layout.depth_intrinsics is not None:
+            self._to_depth = (layout.depth_intrinsics @ np.linalg.inv(layout.intrinsics))[:2]
         chosen = [f for i, f in enumerate(layout.frames) if frames is None or _in_slice(f.name, i, frames)]
         with ThreadPoolExecutor(2) as pool:
             checked = list(pool.map(self._check, chosen))
@@ -93,7 +96,7 @@ class Scene:
         """Reads a frame, brought to (H, W) if given: colour by area, depth and mask without blending."""
         frame = self.frames[index]
         color = decode(self.store.read(frame.color), name=self.name(index))
-        depth = _decode_depth(self.store.read(frame.depth), self.name(index))
+        depth = self._depth(frame, self.name(index))
         if frame.mask is None:
             mask: np.ndarray = np.ones(depth.shape, np.uint8)
         else:
@@ -150,7 +153,7 @@ class Scene:
         """Size and (24, 32) depths, or why the frame cannot be used."""
         try:
             size = _color_size(self.store.read(frame.color))
-            depth = _decode_depth(self.store.read(frame.depth), "its depth")
+            depth = self._depth(frame, "its depth")
         except (InputError, OSError) as error:
             return f"cannot be read ({error})"
         if depth.shape != size:
@@ -159,6 +162,14 @@ class Scene:
             return "has no depth above 0"
         x, y = _coarse_pixels(size).astype(int).T
         return size, depth[y, x].reshape(_COARSE).astype(np.float32)
+
+    def _depth(self, frame: Frame, name: str) -> np.ndarray:
+        """(H, W) uint16, as colour's camera sees it: two lenses at one place see each other's pixels at any depth."""
+        depth = _decode_depth(self.store.read(frame.depth), name)
+        if self._to_depth is None:
+            return depth
+        how = cv2.INTER_NEAREST | cv2.WARP_INVERSE_MAP
+        return cv2.warpAffine(depth, self._to_depth, depth.shape[::-1], flags=how, borderMode=cv2.BORDER_CONSTANT)
 
     def _coarse_pixels(self) -> np.ndarray:
         return _coarse_pixels(self.size)
