@@ -10,6 +10,7 @@ from gradio.utils import get_upload_folder
 
 from mmcontrast.errors import InputError
 from mmcontrast.predict import bounded
+from mmcontrast.predict.points import parse_points
 
 LONGEST = 1024  # pixels, of pictures on a page
 
@@ -47,20 +48,15 @@ def new_file(name: str) -> Path:
 
 
 def points(text: Any, most: int = 32) -> list[tuple[float, float]]:
-    """ "x,y; x,y" -> pairs.
+    """ "x,y; x,y" -> pairs; none for an empty text.
 
     Raises:
         InputError: anything else, or too many.
     """
-    try:
-        pairs = [tuple(float(n) for n in pair.split(",")) for pair in str(text or "").split(";") if pair.strip()]
-    except ValueError:
-        pairs = [()]
-    if any(len(pair) != 2 for pair in pairs):
-        raise InputError('Points are written as pairs in pixels, such as "120,80; 200,95".')
+    pairs = parse_points(str(text), "Points") if str(text or "").strip() else []
     if len(pairs) > most:
         raise InputError(f"{len(pairs)} points are given; at most {most} are shown at once.")
-    return [(pair[0], pair[1]) for pair in pairs]
+    return pairs
 
 
 def written(pairs: list[tuple[float, float]]) -> str:

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 from mmcontrast.errors import InputError
 from mmcontrast.predict.output import output_folder, spare
+from mmcontrast.predict.points import parse_points
 
 if TYPE_CHECKING:
     import numpy as np
@@ -56,7 +57,7 @@ def add_match(subparsers) -> None:
 
 def run_match(args: argparse.Namespace) -> int:
     """Prints a summary as JSON; returns 0, or 1 when a picture or a part of the film could not be read."""
-    points = parse_at(args.at)
+    points = parse_points(";".join(args.at), "--at")
     from mmcontrast.data.decode import decode
     from mmcontrast.data.video import open_video
     from mmcontrast.predict.correspond import DescriptorMatcher
@@ -122,24 +123,6 @@ def match_one(
         )
     ]
     return records, draw_matches(reference, points, image, places, heat.cpu().numpy())
-
-
-def parse_at(texts: list[str]) -> list[tuple[float, float]]:
-    """["x,y", "x,y;x,y"] -> pairs.
-
-    Raises:
-        InputError: anything else.
-    """
-    pairs = []
-    for text in filter(str.strip, ";".join(texts).split(";")):
-        try:
-            x, y = (float(number) for number in text.split(","))
-        except ValueError:
-            raise InputError(f'--at {text!r}: wanted pixels such as "120,80"') from None
-        pairs.append((x, y))
-    if not pairs:
-        raise InputError(f'--at {texts[0]!r}: wanted pixels such as "120,80"')
-    return pairs
 
 
 def _pictures(files: list[Path], out: Path, reference: Path) -> Iterator[tuple[str, Any, Any]]:

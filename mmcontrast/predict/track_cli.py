@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 from mmcontrast.errors import InputError
 from mmcontrast.predict.output import output_folder, spare
+from mmcontrast.predict.points import parse_points
 
 if TYPE_CHECKING:
     import numpy as np
@@ -88,7 +89,7 @@ def run_track(args: argparse.Namespace) -> int:
     """Prints a summary as JSON; returns 0, or 1 when a part of the film could not be read."""
     if args.color_frame and not args.colors:
         raise InputError("--color-frame goes with --colors")
-    places = parse_points(args.points) if args.points else []
+    places = parse_points(args.points, "--points") if args.points else []
 
     from tqdm import tqdm
 
@@ -117,21 +118,6 @@ def run_track(args: argparse.Namespace) -> int:
     if film.problem:
         print(f"mmcontrast: {film.problem}; tracked the {done} that are there.", file=sys.stderr)
     return 1 if film.problem else 0
-
-
-def parse_points(text: str) -> list[tuple[float, float]]:
-    """ "x,y;x,y" -> pairs.
-
-    Raises:
-        InputError: anything else.
-    """
-    try:
-        pairs = [tuple(float(number) for number in pair.split(",")) for pair in text.split(";") if pair.strip()]
-    except ValueError:
-        pairs = []
-    if not pairs or any(len(pair) != 2 for pair in pairs):
-        raise InputError(f'--points {text!r}: wanted pairs such as "120,80;200,95"')
-    return [(pair[0], pair[1]) for pair in pairs]
 
 
 def read_first(path: str, film: "Video") -> "np.ndarray":

@@ -181,7 +181,7 @@ def test_mistakes_have_one_sentence(server, disc):
         ("track", (None, PAINT, None, "", None, "lab", 96), "Give a film first"),
         ("track", (film, PAINT, None, "", None, "lab", 96), "Nothing is painted"),
         ("track", (film, CLICK, None, "", None, "lab", 96), "No points"),
-        ("track", (film, CLICK, None, "a,b", None, "lab", 96), "pairs in pixels"),
+        ("track", (film, CLICK, None, "a,b", None, "lab", 96), "pairs of pixels"),
         ("track", (film, CLICK, None, "1,1", None, "lab", 1e6), "give 96 to 480"),
         ("look", (picture, "attention", "clip-lite", 0.5, 0), "vision transformer"),
         ("look", (picture, "puzzle", "clip-lite", 0.5, 0), "mmcontrast fit -c configs/smoke/jigsaw.yaml trains"),

@@ -61,7 +61,7 @@ def test_points_are_found_in_a_film(views, tmp_path):
 
 @pytest.mark.parametrize(
     ("at", "message"),
-    [("40", "wanted pixels"), (";", "wanted pixels"), ("a,b", "wanted pixels"), ("400,3", "outside the reference")],
+    [("40", "wanted pairs"), (";", "wanted pairs"), ("a,b", "wanted pairs"), ("400,3", "outside the reference")],
 )
 def test_points_that_cannot_be_are_refused(views, tmp_path, capsys, at, message):
     picture = views / "v0.png"
