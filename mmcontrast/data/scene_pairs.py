@@ -65,8 +65,8 @@ class ScenePairs(Dataset[dict[str, Any]]):
             )
         self.names = [{entry["name"] for entry in scene.objects.values()} for scene in self.scenes]
         if kind == "within":
-            for scene in self.scenes:
-                check_geometry(scene)
+            for number, scene in enumerate(self.scenes):
+                check_geometry(scene, lenses=number == 0)  # one camera took them all
         else:
             self.partners = [self._partners(i) for i in range(len(self.scenes))]
             self.first = [i for i, partners in enumerate(self.partners) if partners]

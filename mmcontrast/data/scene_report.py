@@ -101,16 +101,21 @@ def _some_pairs(scene: Scene, count: int) -> Iterator[tuple[int, int, float, flo
             yield a, b, *scene.overlap(a, b)
 
 
-def check_geometry(scene: Scene) -> None:
+def check_geometry(scene: Scene, lenses: bool = False) -> None:
     """Warns of geometry that cannot be right, and refuses scenes whose views have nothing in common.
 
+    Args:
+        lenses: also whether depth is registered to colour, which takes a second.
     Raises:
         InputError: no two views overlap.
     """
     pairs = telling_pairs(scene)
     if not pairs:
         raise InputError(f"{scene.path}: {nothing_shared(scene)}")
-    if warning := verdict(scene, [(scene.view(a), scene.view(b)) for a, b in pairs]):
+    warning = verdict(scene, [(scene.view(a), scene.view(b)) for a, b in pairs])
+    if lenses and warning is None:
+        warning = _two_lenses(scene, registration(matching_pairs(scene), scene.depth_unit))
+    if warning:
         warnings.warn(f"{scene.path}: {warning}", stacklevel=3)
 
 

@@ -7,6 +7,7 @@ import pytest
 from sklearn.datasets import load_sample_image
 
 from mmcontrast.cli import main
+from mmcontrast.data.scene_pairs import ScenePairs
 from mmcontrast.data.scene_report import report, table
 from mmcontrast.data.scenes import open_scenes
 from mmcontrast.data.toy_scene import camera_around, write_toy_scene
@@ -116,6 +117,8 @@ def test_depth_of_another_lens_is_found_out_and_what_doctor_says_mends_it(tmp_pa
     assert registered["verdict"] == "sound"
     assert registered["match_px"] < 1
     scene = write_photograph_on_a_table(tmp_path / "scene", 1.15)
+    with pytest.warns(UserWarning, match="depth does not seem to be registered to colour"):
+        ScenePairs(scene)
     verdict = report(scene)[-1]["verdict"]
     found = re.search(r"depth does not seem to be registered .* in three lines: (.*) / (.*) / (.*)", verdict)
     assert found, verdict
