@@ -46,9 +46,9 @@ def extension(name: str, first_dot: bool) -> tuple[str, str]:
 
 
 def wanted(name: str) -> bool:
-    """Whether a member is a picture or a text that samples are made of."""
+    """Whether a member is a picture, a text that samples are made of, or what a scene is described by."""
     suffix = name.rpartition(".")[2].lower()
-    return suffix in EXTENSIONS or suffix in TEXTS
+    return suffix in EXTENSIONS or suffix in TEXTS or suffix == "yaml"
 
 
 class Folder:
@@ -206,7 +206,7 @@ def _cached_index(path: str) -> tuple[list[str], np.ndarray]:
     status = os.stat(path)
     if status.st_size < _CACHED_FROM:
         return _index(path)
-    identity = f"1 {os.path.realpath(path)} {status.st_size} {status.st_mtime_ns}"
+    identity = f"2 {os.path.realpath(path)} {status.st_size} {status.st_mtime_ns}"
     folder = Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache") / "mmcontrast" / "shards"
     target = folder / f"{hashlib.sha256(identity.encode()).hexdigest()[:32]}.npz"
     if target.exists():

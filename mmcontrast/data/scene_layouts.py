@@ -20,8 +20,7 @@ from typing import Any
 import numpy as np
 import yaml
 
-from mmcontrast.data.archives import Folder, Store
-from mmcontrast.data.folders import files_in
+from mmcontrast.data.archives import Store
 from mmcontrast.errors import InputError
 
 # https://cvg.cit.tum.de/data/datasets/rgbd-dataset/file_formats#intrinsic_camera_calibration_of_the_kinect
@@ -95,17 +94,15 @@ class Members:
         return {m[1]: i for n, i in self.index.items() if (m := pattern.match(n))}
 
 
-def layouts(store: Store) -> Iterator[tuple[Store, Layout]]:
-    """All scenes of a folder or archive in the order of their names, with the store their numbers belong to."""
-    if isinstance(store, Folder):
-        store = Folder(store.path, list(files_in(store.path)))
+def layouts(store: Store) -> Iterator[Layout]:
+    """All scenes of a folder or archive in the order of their names."""
     readers: dict[str, Callable[[Members], Layout]] = {}
     for pattern, reader in _MARKERS:
         for name in store.names:
             if match := re.match(pattern, name):
                 readers.setdefault(match[1], reader)
     for prefix in sorted(readers):
-        yield store, readers[prefix](Members(store, prefix))
+        yield readers[prefix](Members(store, prefix))
 
 
 def _posed(members: Members) -> Layout:

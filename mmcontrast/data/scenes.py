@@ -195,7 +195,7 @@ def open_scenes(scenes: Scenes, depth_unit: float | None = None) -> list[Scene]:
         )
         before = len(found)
         for store in open_stores(path):
-            found += [Scene(whole, layout, frames, depth_unit) for whole, layout in layouts(store)]
+            found += [Scene(store, layout, frames, depth_unit) for layout in layouts(store)]
         if len(found) == before:
             raise InputError(
                 f"{place}: no posed RGB-D scene there; wanted color/, depth/, pose/ and intrinsics.txt, or a TUM "

@@ -205,6 +205,15 @@ def test_a_tum_folder_is_one_in_any_order_of_its_files(tum, tmp_path):
     assert (len(scene), scene.depth_unit) == (5, 1 / 5000)
 
 
+@pytest.mark.parametrize("kind", ["tar", "zip"])
+def test_a_pdc_scene_is_read_from_an_archive(kind, pdc, tmp_path):
+    archive = shutil.make_archive(str(tmp_path / "packed"), kind, pdc.parent, pdc.name)
+    (scene,), (folder,) = open_scenes(archive), open_scenes(pdc)
+    assert len(scene) == len(folder) == 5
+    np.testing.assert_array_equal(scene.view(4).depth, folder.view(4).depth)
+    np.testing.assert_allclose(scene.view(4).pose, folder.view(4).pose)
+
+
 def test_poses_must_be_rigid(copy):
     np.savetxt(copy / "pose/000001.txt", np.diag([2.0, 2, 2, 1]))
     with pytest.warns(UserWarning, match="000001 its pose is no rigid motion"):
