@@ -32,7 +32,7 @@ class Reprojection:
         inside: share of a's measured pixels that fall on measured pixels of b.
         agree: share of those whose depths differ by less than 1 %.
         millimetres: median absolute difference of depth.
-        grey: mean absolute difference of grey level (0 to 255) over agreeing pixels, carried over.
+        grey: mean absolute difference of grey level (0 to 255) over agreeing pixels, carried over, exposure made equal.
         grey_same: the same at the same pixel, as if the camera had not moved.
     """
 
@@ -60,14 +60,21 @@ def reprojection(a: View, b: View, depth_unit: float) -> Reprojection:
     error = np.abs(seen - z)[seen > 0]
     agree = (seen > 0) & (np.abs(seen - z) < _AGREE * z)
     grey_a, grey_b = (cv2.cvtColor(view.color, cv2.COLOR_RGB2GRAY).astype(np.float32) for view in (a, b))
-    moved, still = grey_a[y, x] - grey_b[v, u], grey_a[y, x] - grey_b[y, x]
+    here = grey_a[y, x][agree]
     return Reprojection(
         inside=float((seen > 0).sum() / max((depth > 0).sum(), 1)),
         agree=float(agree.sum() / max(len(error), 1)),
         millimetres=float(np.median(error) * 1000) if len(error) else float("nan"),
-        grey=float(np.abs(moved[agree]).mean()) if agree.any() else float("nan"),
-        grey_same=float(np.abs(still[agree]).mean()) if agree.any() else float("nan"),
+        grey=_difference(here, grey_b[v, u][agree]),
+        grey_same=_difference(here, grey_b[y, x][agree]),
     )
+
+
+def _difference(a: np.ndarray, b: np.ndarray) -> float:
+    """Mean absolute difference after a linear map of a that gives it b's mean and spread: exposures change."""
+    if not len(a):
+        return float("nan")
+    return float(np.abs((a - a.mean()) * (b.std() / max(a.std(), 1e-6)) + b.mean() - b).mean())
 
 
 def telling_pairs(scene: Scene, count: int = 8) -> list[tuple[int, int]]:
@@ -206,7 +213,8 @@ def report(scenes: Scenes, depth_unit: float | None = None, pairs: int = 8) -> l
     Returns:
         Rows with ``scene``, ``a``, ``b`` (frame names) and the fields of ``Reprojection``; after each scene's, one with
         ``frames``, ``skipped`` (frame -> reason), ``verdict`` ("sound", or what is wrong), ``matches`` (how many points
-        were matched by their colours) and ``match_px`` (their median distance in pixels from where depth puts them).
+        were matched by their colours) and ``match_px`` (their median distance in pixels from where depth puts them; nan
+        for too few, or where patterns repeat, so that most are no matches).
     """
     rows: list[dict[str, Any]] = []
     for scene in open_scenes(scenes, depth_unit):
@@ -220,7 +228,7 @@ def report(scenes: Scenes, depth_unit: float | None = None, pairs: int = 8) -> l
         wrong = wrong or _two_lenses(scene, lenses)
         rows.append(
             {"scene": scene.path, "frames": len(scene), "skipped": scene.skipped, "verdict": wrong or "sound"}
-            | {"matches": lenses.matches, "match_px": lenses.error}
+            | {"matches": lenses.matches, "match_px": lenses.error if lenses.least < 0.03 * scene.size[1] else np.nan}
         )
     return rows
 

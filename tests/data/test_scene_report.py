@@ -26,6 +26,14 @@ def test_a_sound_scene_is_called_sound(scene):
     assert "5 usable frames, 0 not; sound" in table([*pairs, summary])
 
 
+def test_a_camera_that_changes_its_exposure_is_sound(scene):
+    for path in list((scene / "color").glob("*.png"))[::2]:
+        cv2.imwrite(str(path), (cv2.imread(str(path)) * 0.5).astype(np.uint8))
+    *pairs, summary = report(scene)
+    assert summary["verdict"] == "sound"
+    assert all(row["grey"] < row["grey_same"] / 4 for row in pairs)
+
+
 def test_world_to_camera_poses_are_found_out(scene):
     for path in (scene / "pose").glob("*.txt"):
         np.savetxt(path, np.linalg.inv(np.loadtxt(path)))
