@@ -19,8 +19,9 @@ _AGREE = 0.01  # share of depth
 _GREY = 5.0  # grey levels that noise may make
 _CARRIED = 0.8  # grey error of carried pixels, in terms of that at the same pixel; 0.1 to 0.5 of sound scenes
 _FITTING = 0.7  # share of the pairs of views of one place whose depths fit together coarsely; 1 of sound scenes
-_NEAR = 0.01  # of the width, within which matches lie in the median once registered
+_NEAR = 0.015  # of the width, within which matches lie in the median once registered
 _BETTER = 0.7  # of the distance without
+_OTHER = 0.03  # by how much two lenses' focal lengths differ
 _STEP = 3  # every third pixel, each way
 
 
@@ -90,8 +91,8 @@ def telling_pairs(scene: Scene, count: int = 8) -> list[tuple[int, int]]:
 
 def matching_pairs(scene: Scene, count: int = 12) -> list[tuple[View, View]]:
     """Views from different places with enough surface in common that points can be matched by their colours."""
-    ranked = {(share, a, b) for a, b, share, _ in _some_pairs(scene, 20 * count) if 0.4 < share < 0.85}
-    return [(scene.view(a), scene.view(b)) for _, a, b in sorted(ranked)[-count:]]
+    ranked = {(abs(share - 0.7), a, b) for a, b, share, _ in _some_pairs(scene, 20 * count) if 0.4 < share < 0.9}
+    return [(scene.view(a), scene.view(b)) for _, a, b in sorted(ranked)[:count]]
 
 
 def fitting(scene: Scene) -> tuple[int, int]:
@@ -235,7 +236,8 @@ def report(scenes: Scenes, depth_unit: float | None = None, pairs: int = 8) -> l
 
 def _two_lenses(scene: Scene, found: Registration) -> str | None:
     """What to do where matches say that depth is not registered to colour."""
-    if not (found.least < _NEAR * scene.size[1] and found.least < _BETTER * found.error):
+    near, better = found.least < _NEAR * scene.size[1], found.least < _BETTER * found.error
+    if not (near and better and abs(found.focal - 1) > _OTHER):
         return None
     (fx, _, cx), (_, fy, cy) = scene.intrinsics[:2]
     fx, fy = fx * found.focal, fy * found.focal
