@@ -1,5 +1,6 @@
 """Turn a method into files that others can load: a directory, a repository on the hub, ONNX graphs."""
 
+import shutil
 import tempfile
 from pathlib import Path
 from typing import Any, Literal
@@ -57,6 +58,7 @@ def export(
     (folder / "config.yaml").write_text(yaml.safe_dump(config, sort_keys=False))
     state = {name: _stored(value, dtype) for name, value in method.state_dict().items()}
     save_file(state, folder / "model.safetensors", metadata={"format": "pt"})
+    shutil.copymode(folder / "config.yaml", folder / "model.safetensors")  # safetensors makes it the owner's alone
     count = sum(p.numel() for p in method.parameters()) / 1e6
     title = folder.resolve().name
     text = card or _CARD.format(title=title, method=type(method).__name__, parameters=count, dtype=dtype)

@@ -25,6 +25,7 @@ def test_directory_holds_config_weights_and_card(tmp_path, method):
     assert node["class_path"] == "mmcontrast.methods.clip.CLIP"
     assert node["init_args"]["dim"] == 4
     assert {v.dtype for v in load_file(folder / "model.safetensors").values()} == {torch.float16}
+    assert len({path.stat().st_mode for path in folder.iterdir()}) == 1  # all may be read by the same people
 
 
 def test_card_is_begun_for_the_user(tmp_path, method):
