@@ -21,7 +21,7 @@ from mmcontrast.data.collate import Collate
 from mmcontrast.data.decode import crop, decode, random_crop
 from mmcontrast.train.cpu import tune_cpu
 
-ROUNDS = 7
+ROUNDS = 15
 
 
 def jpegs(height: int, width: int, count: int = 64) -> list[bytes]:
@@ -37,15 +37,15 @@ def jpegs(height: int, width: int, count: int = 64) -> list[bytes]:
     return encoded
 
 
-def per_second(run: Callable[[], object], pictures: int) -> float:
-    """Pictures a second of CPU time, the median of several rounds after one to warm up."""
-    run()
-    seconds = []
-    for _ in range(ROUNDS):
-        start = time.process_time()
-        run()
-        seconds.append(time.process_time() - start)
-    return pictures / median(seconds)
+def per_second(pictures: int, *runs: Callable[[], object]) -> list[float]:
+    """Pictures a second of CPU time of each, in turn: the medians of several rounds after one to warm up."""
+    seconds: list[list[float]] = [[] for _ in runs]
+    for _ in range(1 + ROUNDS):
+        for run, spent in zip(runs, seconds, strict=True):
+            start = time.process_time()
+            run()
+            spent.append(time.process_time() - start)
+    return [pictures / median(spent[1:]) for spent in seconds]
 
 
 def ours(encoded: list[bytes], size: int, augment: torch.nn.Module, random: bool = False) -> Callable[[], object]:
@@ -77,19 +77,25 @@ def main() -> None:
     cases += [(64, 64, {}, {}), (224, 256, {}, {})]
     for size, side, our_options, their_options in cases:
         encoded = jpegs(side, side, 16 if size > 100 else 64)
-        our = per_second(ours(encoded, side, TwoViews(size, **our_options)), len(encoded))
-        their = per_second(theirs(encoded, SimCLRTransform(input_size=size, **their_options)), len(encoded))
+        our, their = per_second(
+            len(encoded),
+            ours(encoded, side, TwoViews(size, **our_options)),
+            theirs(encoded, SimCLRTransform(input_size=size, **their_options)),
+        )
         blurred = "" if size == 32 else ", blur"
         rows.append((f"two SimCLR views, {size} px{blurred}", "lightly", 2 * our, 2 * their))
 
     from open_clip.transform import image_transform
 
     encoded = jpegs(400, 600, 16)
-    their = per_second(theirs(encoded, image_transform(224, is_train=True)), len(encoded))
-    our = per_second(ours(encoded, 224, ToFloat(), random=True), len(encoded))
-    rows.append(("one random crop in the worker, 600 x 400 to 224 px", "open_clip", our, their))
-    our = per_second(ours(encoded, 224, OneView(224)), len(encoded))
-    rows.append(("the same from the batch (OneView)", "open_clip", our, their))
+    in_worker, from_batch, their = per_second(
+        len(encoded),
+        ours(encoded, 224, ToFloat(), random=True),
+        ours(encoded, 224, OneView(224)),
+        theirs(encoded, image_transform(224, is_train=True)),
+    )
+    rows.append(("one random crop in the worker, 600 x 400 to 224 px", "open_clip", in_worker, their))
+    rows.append(("the same from the batch (OneView)", "open_clip", from_batch, their))
 
     print("| from JPEG | against | ours, views/s | theirs, views/s | ratio |\n|---|---|---|---|---|")
     for name, peer, our, their in rows:
