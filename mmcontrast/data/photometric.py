@@ -130,9 +130,9 @@ def _filter(image: Tensor, weight: Tensor, active: Tensor) -> Tensor:
 def _blends(order: Tensor, factors: Tensor, active: Tensor) -> tuple[Tensor, Tensor]:
     """What `_blend` needs for each of the four slots: (B, 4, 3, 3) matrices, (B, 4) shares of the mean luma.
 
-    Where a slot is not active, or is the hue's, they leave a picture as it is.
+    Where a slot is not active, as the hue's never is, they leave a picture as it is.
     """
-    factor = torch.where(active & (order != HUE), factors.gather(1, order), 1)  # (B, 4)
+    factor = torch.where(active, factors.gather(1, order), 1)  # (B, 4)
     rest, eye, luma = 1 - factor, torch.eye(3, device=factor.device), factor.new_tensor(GREY)
     matrix = factor[..., None, None] * eye + (rest * (order == SATURATION))[..., None, None] * luma
     return matrix, rest * (order == CONTRAST)

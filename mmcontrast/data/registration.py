@@ -9,8 +9,10 @@ from typing import NamedTuple
 
 import cv2
 import numpy as np
+import torch
 
 from mmcontrast.data.scenes import View
+from mmcontrast.ops.geometry import reproject
 
 _RATIO = 0.7  # of the distances to the best and to the second-best match, less than Lowe's 0.8: few, but right
 _LEAST = 50  # matches that a median is taken of
@@ -63,11 +65,10 @@ class _Matches:
         x, y = np.round((self.xy_a - center) / scale + center).astype(int).T  # where depth sees them
         inside = (x >= 0) & (y >= 0) & (x < self.depth.shape[1]) & (y < self.depth.shape[0])
         depth = np.where(inside, self.depth[y * inside, x * inside], 0)
-        ray = np.concatenate([self.xy_a, np.ones((len(self.xy_a), 1))], 1) @ np.linalg.inv(camera).T
-        point = (ray * depth[:, None]) @ self.motion[:3, :3].T + self.motion[:3, 3]
-        good = (depth > 0) & (point[:, 2] > 0)
-        place = point[good] @ camera.T
-        return np.linalg.norm(place[:, :2] / place[:, 2:] - self.xy_b[good], axis=1)
+        at, depths, lens, motion = (torch.from_numpy(x)[None] for x in (self.xy_a, depth, camera, self.motion))
+        place = reproject(at, depths, lens, motion, lens)[0][0].numpy()  # (n, 2), NaN where it has none
+        distance = np.linalg.norm(place - self.xy_b, axis=1)
+        return distance[~np.isnan(distance)]
 
 
 def _median(found: list[_Matches], scale: float) -> float:

@@ -65,8 +65,7 @@ class ScenePairs(Dataset[dict[str, Any]]):
             )
         self.names = [{entry["name"] for entry in scene.objects.values()} for scene in self.scenes]
         if kind == "within":
-            for number, scene in enumerate(self.scenes):
-                check_geometry(scene, lenses=number == 0)  # one camera took them all
+            check_geometry(self.scenes)
         else:
             self.partners = [self._partners(i) for i in range(len(self.scenes))]
             self.first = [i for i, partners in enumerate(self.partners) if partners]

@@ -3,7 +3,7 @@
 import copy
 import textwrap
 import warnings
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, replace
 from typing import Any
 
@@ -109,14 +109,22 @@ def _some_pairs(scene: Scene, count: int) -> Iterator[tuple[int, int, float, flo
             yield a, b, *scene.overlap(a, b)
 
 
-def check_geometry(scene: Scene, lenses: bool = False) -> None:
+def check_geometry(scenes: Sequence[Scene]) -> None:
     """Warns of geometry that cannot be right, and refuses scenes whose views have nothing in common.
 
-    Args:
-        lenses: also whether depth is registered to colour, which takes a second.
+    Whether depth is registered to colour takes a second, and is asked once of each camera.
+
     Raises:
-        InputError: no two views overlap.
+        InputError: no two views of a scene overlap.
     """
+    cameras = set()
+    for scene in scenes:
+        camera = scene.intrinsics.tobytes()
+        _check_geometry(scene, lenses=camera not in cameras)
+        cameras.add(camera)
+
+
+def _check_geometry(scene: Scene, lenses: bool) -> None:
     pairs = telling_pairs(scene)
     if not pairs:
         raise InputError(f"{scene.path}: {nothing_shared(scene)}")
@@ -124,7 +132,7 @@ def check_geometry(scene: Scene, lenses: bool = False) -> None:
     if lenses and warning is None:
         warning = _two_lenses(scene, registration(matching_pairs(scene), scene.depth_unit))
     if warning:
-        warnings.warn(f"{scene.path}: {warning}", stacklevel=3)
+        warnings.warn(f"{scene.path}: {warning}", stacklevel=4)
 
 
 def nothing_shared(scene: Scene) -> str:
@@ -228,8 +236,14 @@ def report(scenes: Scenes, depth_unit: float | None = None, pairs: int = 8) -> l
         lenses = registration(matching_pairs(scene), scene.depth_unit)
         wrong = wrong or _two_lenses(scene, lenses)
         rows.append(
-            {"scene": scene.path, "frames": len(scene), "skipped": scene.skipped, "verdict": wrong or "sound"}
-            | {"matches": lenses.matches, "match_px": lenses.error if lenses.least < 0.03 * scene.size[1] else np.nan}
+            {
+                "scene": scene.path,
+                "frames": len(scene),
+                "skipped": scene.skipped,
+                "verdict": wrong or "sound",
+                "matches": lenses.matches,
+                "match_px": lenses.error if lenses.least < 2 * _NEAR * scene.size[1] else np.nan,
+            }
         )
     return rows
 

@@ -80,8 +80,7 @@ def evaluate_dense(
     opened = open_scenes(scenes)
     if masked and (bare := [scene.path for scene in opened if not scene.masked]):
         raise InputError(f"{bare[0]}: has no masks; leave out --masked, or add mask/NAME.png")
-    for scene in opened:
-        check_geometry(scene, lenses=True)
+    check_geometry(opened)
     drawn = list(draw_pairs(opened, pairs, points, size, seed))
     if not drawn:
         raise InputError(f"{opened[0].path}: no two views share between 25 % and 95 % of their surface")
