@@ -1,1 +1,1 @@
-"""Apps in the browser, on ``mmcontrast.predict`` and ``mmcontrast.loading``; reachable as ``mmcontrast.apps`` too."""
+"""Browser apps on top of ``mmcontrast.predict``; the wheel carries them as ``mmcontrast.apps``."""

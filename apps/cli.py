@@ -8,9 +8,9 @@ from mmcontrast.errors import InputError
 
 APPS = {
     "demo": "all of them in tabs",
-    "zero-shot": "name what is in pictures",
-    "match": "click a point, find it in another picture",
-    "track": "follow objects through a film",
+    "zero-shot": "name what is in images",
+    "match": "click a point, find it in another image",
+    "track": "follow objects through a video",
     "look-inside": "see what a model sees",
 }
 
@@ -31,7 +31,7 @@ def add_parsers(subparsers: "argparse._SubParsersAction[argparse.ArgumentParser]
 
 def run(args: argparse.Namespace) -> int:
     """Serves until Ctrl-C."""
-    from mmcontrast.apps.page import page, serve
+    from .page import page, serve
 
     app = importlib.import_module(f"mmcontrast.apps.{args.which.replace('-', '_')}")
     with page(app.TITLE) as blocks:

@@ -1,7 +1,6 @@
 """All apps on one page: ``mmcontrast app``, ``make app``, or ``python apps/demo.py --port 7861``."""
 
 import gradio as gr
-
 from mmcontrast.apps import look_inside, match, track, zero_shot
 
 TITLE = "mmcontrast"

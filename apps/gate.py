@@ -9,7 +9,7 @@ from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 API = "/gradio_api/"
 POSTS = ("queue/join", "upload", "cancel", "reset", "component_server", "call", "run", "api", "stream", "heartbeat")
-MOST_JSON = 4 << 20  # bytes; pictures and films are uploaded, not written into it
+MOST_JSON = 4 << 20  # bytes; images and videos are uploaded, not written into it
 MOST_BLOB = 32 << 20  # bytes of what is painted
 POLICY = b"default-src 'self' data: blob: 'unsafe-inline' 'unsafe-eval'; frame-ancestors 'self'; object-src 'none'"
 FULL = "Too many requests are waiting; try again in a moment."

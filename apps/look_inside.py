@@ -1,4 +1,4 @@
-"""See what a model sees in a picture.  Alone: ``python apps/look_inside.py --port 7861``."""
+"""See what a model sees in an image.  Alone: ``python apps/look_inside.py --port 7861``."""
 
 from collections.abc import Callable
 from typing import Any, NamedTuple
@@ -7,11 +7,12 @@ import gradio as gr
 import numpy as np
 from PIL import Image
 
-from mmcontrast.apps.media import PHOTOGRAPHS
-from mmcontrast.apps.page import default, model, model_field, one_sentence
-from mmcontrast.apps.uploads import picture
 from mmcontrast.errors import InputError
-from mmcontrast.predict import inside
+from mmcontrast.predict import look_inside as inside
+
+from .media import PHOTOGRAPHS
+from .page import default, model, model_field, one_sentence
+from .uploads import read_image
 
 TITLE = "Look inside"
 SIDE = 448  # pixels, of what is shown
@@ -27,10 +28,10 @@ class View(NamedTuple):
 
 
 VIEWS = {
-    "patch colours": View(
-        "Patches that the model finds alike get like colours.",
+    "patch colors": View(
+        "Patches that the model finds alike get like colors.",
         "Give any model with a grid, such as clip-lite.",
-        lambda m, p, share, key: inside.patch_colours(m, p),
+        lambda m, p, share, key: inside.patch_colors(m, p),
         ("dino-lite", "clip-lite"),
     ),
     "attention": View(
@@ -46,19 +47,19 @@ VIEWS = {
         ("clip-lite", "dino-lite"),
     ),
     "hidden patches": View(
-        "Most of the picture is hidden, and the model paints what it expects there.",
+        "Most of the image is hidden, and the model paints what it expects there.",
         "Name a run of MAE, such as `runs/smoke-mae`, which `mmcontrast fit -c configs/smoke/mae.yaml` trains.",
         inside.hidden_patches,
         ("mae-lite",),
     ),
-    "colours": View(
-        "The picture is made grey, and the model colours it.",
+    "colors": View(
+        "The image is made gray, and the model colors it.",
         "Give a model trained by Colorization or SplitBrain: a bundled one, or a run directory.",
-        lambda m, p, share, key: inside.colours(m, p),
+        lambda m, p, share, key: inside.colors(m, p),
         ("colorization-lite",),
     ),
     "puzzle": View(
-        "What the model was trained to do: put a jigsaw together, turn a picture upright, fill a hole.",
+        "What the model was trained to do: put a jigsaw together, turn an image upright, fill a hole.",
         "Name a run of Jigsaw or the like, such as `runs/smoke-jigsaw`, which "
         "`mmcontrast fit -c configs/smoke/jigsaw.yaml` trains.",
         lambda m, p, share, key: inside.puzzle(m, p, key),
@@ -70,10 +71,10 @@ VIEWS = {
 def build(name: str | None = None) -> None:
     """Puts the app into the page being built."""
     first = next(iter(VIEWS))
-    gr.Markdown("Give a picture, choose what to look at, and press Look.")
+    gr.Markdown("Give an image, choose what to look at, and press Look.")
     with gr.Row():
         with gr.Column():
-            image = gr.Image(label="Picture", sources=["upload", "webcam", "clipboard"], type="filepath", height=320)
+            image = gr.Image(label="Image", sources=["upload", "webcam", "clipboard"], type="filepath", height=320)
             gr.Examples(PHOTOGRAPHS, image, label="Or try one of these", api_visibility="private")
         with gr.Column():
             view = gr.Radio(list(VIEWS), value=first, label="Look at")
@@ -97,8 +98,8 @@ def build(name: str | None = None) -> None:
 
 @one_sentence()
 def look(upload: Any, view: str, name: str | None, share: float = 0.75, key: float = 0) -> inside.Shown:
-    """What a model sees in a picture, as captioned pictures."""
-    image = picture(upload)
+    """What a model sees in an image, as captioned images."""
+    image = read_image(upload)
     if view not in VIEWS:
         raise InputError(f"There is no view {view!r}; choose from {', '.join(VIEWS)}.")
     found = VIEWS[view].show(model(name, VIEWS[view].wanted), image, float(share), int(key))
@@ -123,15 +124,9 @@ def _about(view: str) -> str:
 
 
 def _enlarged(part: np.ndarray) -> np.ndarray:
-    """Cells of a coarse map as blocks that can be seen; a larger picture as it is."""
+    """Cells of a coarse map as blocks that can be seen; a larger image as it is."""
     factor = SIDE // max(part.shape[:2])
     if factor < 2:
         return part
     size = (part.shape[1] * factor, part.shape[0] * factor)
     return np.asarray(Image.fromarray(part).resize(size, Image.Resampling.NEAREST))
-
-
-if __name__ == "__main__":
-    from mmcontrast.apps.cli import main
-
-    raise SystemExit(main("look-inside"))

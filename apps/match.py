@@ -1,4 +1,4 @@
-"""Click a point of one picture, find it in another.  Alone: ``python apps/match.py --port 7861``."""
+"""Click a point of one image, find it in another.  Alone: ``python apps/match.py --port 7861``."""
 
 from collections.abc import Sequence
 from functools import lru_cache, partial
@@ -7,13 +7,14 @@ from typing import Any
 import gradio as gr
 import numpy as np
 
-from mmcontrast.apps.media import PAIRS
-from mmcontrast.apps.page import default, model, model_field, one_sentence
-from mmcontrast.apps.uploads import picture, points, written
 from mmcontrast.errors import InputError
-from mmcontrast.predict.correspond import DescriptorMatcher
-from mmcontrast.predict.match_picture import draw_heat, draw_pairs, draw_points
-from mmcontrast.predict.patch_pca import PatchPCA
+from mmcontrast.predict.match import DescriptorMatcher
+from mmcontrast.viz.matches import draw_heat, draw_pairs, draw_points
+from mmcontrast.viz.patch_pca import PatchPCA
+
+from .media import PAIRS
+from .page import default, model, model_field, one_sentence
+from .uploads import points, read_image, written
 
 TITLE = "Match"
 LONGEST = 640  # pixels; a click is answered within a third of a second on two cores
@@ -26,8 +27,8 @@ DOUBTFUL = 0.05
 def build(name: str | None = None) -> None:
     """Puts the app into the page being built."""
     gr.Markdown(
-        "Give two pictures of alike things and **click a point in the left one**: a ring in the right one shows where "
-        "it is, warm colours what looks like it."
+        "Give two images of alike things and **click a point in the left one**: a ring in the right one shows where "
+        "it is, warm colors what looks like it."
     )
     given = gr.State([None, None])  # the uploads; the components show what is drawn on them
     with gr.Row():
@@ -36,17 +37,17 @@ def build(name: str | None = None) -> None:
             for label in ("Click here", "Found here")
         )
     note = gr.Markdown()
-    text = gr.Textbox(label="Points of the left picture, in pixels; click, or write them", placeholder="120,80; 200,95")
+    text = gr.Textbox(label="Points of the left image, in pixels; click, or write them", placeholder="120,80; 200,95")
     with gr.Row():
         typed = gr.Button("Match these points")
         clear = gr.Button("Forget the points")
         mutual = gr.Button("Mutual matches")
-        colours = gr.Button("Descriptors as colours")
+        colors = gr.Button("Descriptors as colors")
     examples = gr.Examples(PAIRS, [left, right], label="Or try this pair", api_visibility="private")
     with gr.Accordion("Figures and model", open=False):
         table = gr.Dataframe(headers=ROWS, interactive=False)
         named = model_field(
-            name or default("don-lite", "clip-lite"), "a bundled name, a folder, timm:...; lab: raw colours"
+            name or default("don-lite", "clip-lite"), "a bundled name, a folder, timm:...; lab: raw colors"
         )
 
     busy: dict[str, Any] = {"concurrency_id": "match", "concurrency_limit": 1, "preprocess": False}
@@ -60,15 +61,15 @@ def build(name: str | None = None) -> None:
     clear.click(_given, pair, [*shown, given], **private)
     gr.on([typed.click, text.submit], match, [left, right, text, named, given], shown, api_name="match", **busy)
     mutual.click(mutual_matches, [left, right, named, given], [left, right], api_name="mutual_matches", **busy)
-    colours.click(descriptor_colours, [left, right, named, given], [left, right], api_name="descriptor_colours", **busy)
+    colors.click(descriptor_colors, [left, right, named, given], [left, right], api_name="descriptor_colors", **busy)
 
 
 @one_sentence()
 def match(left: Any, right: Any, text: str, name: str, given: Any = None) -> tuple[Any, ...]:
-    """Where points of the left picture are in the right one: both pictures with marks, points, a table, and doubts."""
+    """Where points of the left image are in the right one: both images with marks, points, a table, and doubts."""
     reference, image, _ = _pair(left, right, name, given)
     if not (places := points(text)):
-        raise InputError("Click a point in the left picture first.")
+        raise InputError("Click a point in the left image first.")
     pair = [side["path"] for side in _originals(left, right, given)]
     found, distance, confidence, heat = zip(*(_found(str(name), *pair, place) for place in places), strict=True)
     rows = [
@@ -83,33 +84,35 @@ def _doubts(confidence: Sequence[float]) -> str:
     """A sentence about points that look like several places; "" where all stand out."""
     low = [str(number) for number, value in enumerate(confidence, 1) if value < DOUBTFUL]
     where = f" at {', '.join(low)}" if len(confidence) > 1 else ""
-    return f"Low confidence{where}: perhaps not visible in the right picture." if low else ""
+    return f"Low confidence{where}: perhaps not visible in the right image." if low else ""
 
 
 @one_sentence()
 def mutual_matches(left: Any, right: Any, name: str, given: Any = None) -> tuple[np.ndarray, np.ndarray]:
-    """Both pictures, with dots of one colour where each is the other's nearest."""
+    """Both images, with dots of one color where each is the other's nearest."""
     reference, image, matcher = _pair(left, right, name, given)
     at, found, _ = matcher.mutual(image, STEP)
     return draw_pairs(reference, image, at[:SHOWN].cpu().numpy(), found[:SHOWN].cpu().numpy())
 
 
 @one_sentence()
-def descriptor_colours(left: Any, right: Any, name: str, given: Any = None) -> tuple[np.ndarray, np.ndarray]:
-    """Both pictures in the colours of three principal components of their descriptors: alike is alike in colour."""
+def descriptor_colors(left: Any, right: Any, name: str, given: Any = None) -> tuple[np.ndarray, np.ndarray]:
+    """Both images in the colors of three principal components of their descriptors: alike is alike in color."""
     reference, image, matcher = _pair(left, right, name, given)
-    maps = [matcher.describe(picture).permute(1, 2, 0).cpu() for picture in (reference, image)]  # (H, W, D)
-    colours = PatchPCA([part[::4, ::4] for part in maps], region="all")
-    a, b = ((255 * colours(part)).round().byte().numpy() for part in maps)
+    maps = [matcher.describe(photo).permute(1, 2, 0).cpu() for photo in (reference, image)]  # (H, W, D)
+    colors = PatchPCA([part[::4, ::4] for part in maps], region="all")
+    a, b = ((255 * colors(part)).round().byte().numpy() for part in maps)
     return a, b
 
 
 def _click(left: Any, right: Any, given: Any, text: str, name: str, event: gr.SelectData) -> tuple[Any, ...]:
-    """Adds the clicked point, in pixels of what is shown, to those of the left picture."""
+    """Adds the clicked point, in pixels of what is shown, to those of the left image."""
     originals = _originals(left, right, given)
     with one_sentence():
-        seen = picture(originals[0], longest=LONGEST)
-        shown = seen if left["path"] != originals[0]["path"] else picture(left, longest=1 << 16)  # drawn on, or not yet
+        seen = read_image(originals[0], longest=LONGEST)
+        shown = (
+            seen if left["path"] != originals[0]["path"] else read_image(left, longest=1 << 16)
+        )  # drawn on, or not yet
         x, y = (
             (place + 0.5) * seen.shape[axis] / shown.shape[axis] - 0.5
             for place, axis in zip(event.index, (1, 0), strict=True)
@@ -119,7 +122,7 @@ def _click(left: Any, right: Any, given: Any, text: str, name: str, event: gr.Se
 
 
 def _given(left: Any, right: Any, given: Any, changed: int = -1) -> tuple[Any, ...]:
-    """Both pictures without marks, after one of them may have been changed."""
+    """Both images without marks, after one of them may have been changed."""
     originals = _originals(left, right, given)
     if changed >= 0:
         originals[changed] = (left, right)[changed]
@@ -132,7 +135,7 @@ def _originals(left: Any, right: Any, given: Any) -> list[Any]:
 
 def _pair(left: Any, right: Any, name: str, given: Any) -> tuple[np.ndarray, np.ndarray, DescriptorMatcher]:
     left, right = _originals(left, right, given)
-    reference, image = picture(left, "the left picture", LONGEST), picture(right, "the right picture", LONGEST)
+    reference, image = read_image(left, "the left image", LONGEST), read_image(right, "the right image", LONGEST)
     return reference, image, _matcher(str(name), left["path"])
 
 
@@ -140,20 +143,14 @@ def _pair(left: Any, right: Any, name: str, given: Any) -> tuple[np.ndarray, np.
 def _found(
     name: str, left: str, right: str, place: tuple[float, float]
 ) -> tuple[tuple[float, float], float, float, np.ndarray]:
-    """One point: its place in the right picture, distance, confidence, and how alike every pixel is, (H, W) uint8."""
-    matcher, image = _matcher(name, left), picture(right, longest=LONGEST)
+    """One point: its place in the right image, distance, confidence, and how alike every pixel is, (H, W) uint8."""
+    matcher, image = _matcher(name, left), read_image(right, longest=LONGEST)
     ((x, y),), (distance,), (confidence,) = (part.tolist() for part in matcher.find(image, [place]))
     return (x, y), distance, confidence, (255 * matcher.heatmap(image, place)).byte().cpu().numpy()
 
 
-@lru_cache(2)  # the descriptors of two pictures stay in memory, the left one's and those of the last right one
+@lru_cache(2)  # the descriptors of two images stay in memory, the left one's and those of the last right one
 def _matcher(name: str, path: str) -> DescriptorMatcher:
     matcher = DescriptorMatcher(model(name, "Give one, such as clip-lite."))
-    matcher.set_reference(picture(path, longest=LONGEST))
+    matcher.set_reference(read_image(path, longest=LONGEST))
     return matcher
-
-
-if __name__ == "__main__":
-    from mmcontrast.apps.cli import main
-
-    raise SystemExit(main("match"))

@@ -1,4 +1,4 @@
-"""Example media: photographs that installed packages carry, a pair and a film of this one's own."""
+"""Example media: photographs that installed packages carry, a pair and a video of this one's own."""
 
 import importlib.util
 from pathlib import Path
@@ -17,4 +17,4 @@ PHOTOGRAPHS = [
 ]
 _OWN = Path(__file__).parent / "examples"
 PAIRS = [[str(_OWN / "near.jpg"), str(_OWN / "far.jpg")]]
-FILMS = [str(_OWN / "toy.mp4")]
+VIDEOS = [str(_OWN / "toy.mp4")]

@@ -18,9 +18,10 @@ from gradio.utils import get_upload_folder
 from PIL import Image
 from starlette.middleware import Middleware
 
-from mmcontrast.apps.gate import Gate
 from mmcontrast.errors import InputError
-from mmcontrast.loading import bundled, load
+from mmcontrast.models.loading import bundled, load
+
+from .gate import Gate
 
 MOST_WAITING = 64
 MODELS_KEPT = 4
@@ -61,7 +62,7 @@ def start(blocks: gr.Blocks, port: int | None = None) -> str:
     Raises:
         InputError: the port is taken.
     """
-    Image.MAX_IMAGE_PIXELS = 25_000_000  # PIL refuses twice as many, wherever a picture is opened
+    Image.MAX_IMAGE_PIXELS = 25_000_000  # PIL refuses twice as many, wherever an image is opened
     blocks.queue(max_size=MOST_WAITING, default_concurrency_limit=1, api_open=False)
     try:
         _, address, _ = blocks.launch(

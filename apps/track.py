@@ -1,4 +1,4 @@
-"""Follow painted objects, points or colours through a film.  Alone: ``python apps/track.py --port 7861``."""
+"""Follow painted objects, points or colors through a video.  Alone: ``python apps/track.py --port 7861``."""
 
 import shutil
 import time
@@ -7,31 +7,32 @@ from typing import Any
 
 import gradio as gr
 
-from mmcontrast.apps.first_frame import COLORS, first_frame, mask_of, places_in, remember_few
-from mmcontrast.apps.media import FILMS
-from mmcontrast.apps.page import model, model_field, one_sentence
-from mmcontrast.apps.uploads import new_file, path_of, picture, points, written
 from mmcontrast.errors import InputError
-from mmcontrast.predict import bounded
-from mmcontrast.predict.match_picture import draw_points
-from mmcontrast.predict.propagate import LabelPropagator, default_model
+from mmcontrast.inference import bounded
+from mmcontrast.predict.track import LabelPropagator, default_model
 from mmcontrast.predict.track_writer import Kind, write_tracked
+from mmcontrast.viz.matches import draw_points
+
+from .first_frame import COLORS, first_frame, mask_of, places_in, remember_few
+from .media import VIDEOS
+from .page import model, model_field, one_sentence
+from .uploads import new_file, path_of, points, read_image, written
 
 TITLE = "Track"
 LEAST, MOST = 96, 480  # pixels, of the short side at which frames are compared
-KINDS: dict[str, Kind] = {"objects that I paint": "masks", "points that I click": "points", "colours": "colors"}
+KINDS: dict[str, Kind] = {"objects that I paint": "masks", "points that I click": "points", "colors": "colors"}
 
 
 def build(name: str | None = None) -> None:
     """Puts the app into the page being built."""
     gr.Markdown(
-        "Give a film, **paint over objects in its first frame**, each in a colour of its own, or click points in it, "
+        "Give a video, **paint over objects in its first frame**, each in a color of its own, or click points in it, "
         "and press Track."
     )
     with gr.Row():
         with gr.Column():
-            video = gr.Video(label="Film, at most two minutes", sources=["upload"], height=300)
-            gr.Examples(FILMS, video, label="Or try this one", api_visibility="private")
+            video = gr.Video(label="Video, at most two minutes", sources=["upload"], height=300)
+            gr.Examples(VIDEOS, video, label="Or try this one", api_visibility="private")
             follow = gr.Radio(list(KINDS), value=next(iter(KINDS)), label="Follow")
             with gr.Column(visible=False) as first:
                 painted = gr.ImageEditor(
@@ -44,11 +45,11 @@ def build(name: str | None = None) -> None:
                 )
                 with gr.Column(visible=False) as clicking:
                     clicked = gr.Image(label="First frame: click points", interactive=False, format="jpeg", buttons=[])
-                    text = gr.Textbox(label="Points, in pixels of the film", placeholder="120,80; 200,95")
-                with gr.Column(visible=False) as colouring:
-                    gr.Markdown("All frames but the first are taken as grey. Is it grey too? Give it in colour.")
+                    text = gr.Textbox(label="Points, in pixels of the video", placeholder="120,80; 200,95")
+                with gr.Column(visible=False) as coloring:
+                    gr.Markdown("All frames but the first are taken as gray. Is it gray too? Give it in color.")
                     frame = gr.Image(
-                        label="First frame in colour", type="filepath", sources=["upload", "clipboard"], height=240
+                        label="First frame in color", type="filepath", sources=["upload", "clipboard"], height=240
                     )
         with gr.Column():
             with gr.Row():
@@ -60,7 +61,7 @@ def build(name: str | None = None) -> None:
                 detail = gr.Slider(
                     LEAST, MOST, 240, step=16, label="Short side at which frames are compared, in pixels"
                 )
-                named = model_field(name or default_model(), "a bundled name, a folder, timm:...; lab: raw colours")
+                named = model_field(name or default_model(), "a bundled name, a folder, timm:...; lab: raw colors")
 
     remember_few(painted)
     quick: dict[str, Any] = {"preprocess": False, "api_visibility": "private", "concurrency_id": "first frame"}
@@ -68,12 +69,12 @@ def build(name: str | None = None) -> None:
     text.submit(_show_points, [video, text], clicked, **quick)
 
     def track(
-        film: Any, kind: str, painting: Any, places: str, colored: Any, name: str, detail: float
+        video: Any, kind: str, painting: Any, places: str, colored: Any, name: str, detail: float
     ) -> Iterator[Any]:
-        """Follows what is painted, clicked or coloured; gives the film with it, a file of it, and how far it is."""
+        """Follows what is painted, clicked or colored; gives the video with it, a file of it, and how far it is."""
         with one_sentence():
-            place = path_of(film, "a film")
-            first: Any = picture(colored, longest=1 << 16) if colored else None
+            place = path_of(video, "a video")
+            first: Any = read_image(colored, longest=1 << 16) if colored else None
             if KINDS.get(kind) == "masks":
                 first = mask_of(painted, painting, place)
             elif KINDS.get(kind) == "points":
@@ -93,26 +94,26 @@ def build(name: str | None = None) -> None:
     gr.on([video.change, follow.change], lambda: [None] * 3, None, [result, file, status], cancels=[job], **at_once)
     drawn = [painted, clicked, text, frame]
     emptied = video.change(
-        lambda film: [gr.update(visible=bool(film)), *[None] * len(drawn)],
+        lambda video: [gr.update(visible=bool(video)), *[None] * len(drawn)],
         video,
         [first, *drawn],
         preprocess=False,
         **at_once,
     )
     emptied.then(_show_first, video, [painted, clicked], **quick)
-    follow.change(_show_kind, follow, [painted, clicking, colouring, file], **quick)
+    follow.change(_show_kind, follow, [painted, clicking, coloring, file], **quick)
     stopped = cancel.click(lambda: None, None, None, cancels=[job], **at_once)
-    stopped.then(lambda: "Cancelled.", None, status, **at_once)  # after the last frame's progress, which is on its way
+    stopped.then(lambda: "Canceled.", None, status, **at_once)  # after the last frame's progress, which is on its way
 
 
 def _track(place: str, kind: Kind, first: Any, name: str, detail: float) -> Iterator[tuple[Any, Any, str]]:
-    """Yields (film, file, progress as HTML), the first two when they are made."""
+    """Yields (video, file, progress as HTML), the first two when they are made."""
     if not isinstance(detail, int | float) or not LEAST <= detail <= MOST:
         raise InputError(f"A short side of {detail} pixels cannot be compared; give {LEAST} to {MOST}.")
     track = LabelPropagator(model(name, "Give one, such as clip-lite, or lab."), resolution=int(detail))
-    film, target = bounded.film(place), new_file("tracked.mp4")
-    start, total, said = time.monotonic(), len(film), 0.0
-    for done, _ in enumerate(write_tracked(kind, track, film, first, target.parent, target), 1):
+    video, target = bounded.open_recording(place), new_file("tracked.mp4")
+    start, total, said = time.monotonic(), len(video), 0.0
+    for done, _ in enumerate(write_tracked(kind, track, video, first, target.parent, target), 1):
         spent = time.monotonic() - start
         if spent - said > 0.2:
             said, left = spent, spent / done * (total - done)
@@ -122,38 +123,32 @@ def _track(place: str, kind: Kind, first: Any, name: str, detail: float) -> Iter
     if kind == "masks":
         shutil.make_archive(str(made[kind].with_suffix("")), "zip", target.parent / "masks")
         shutil.rmtree(target.parent / "masks")
-    problem = " The film is damaged, and lost frames." if film.problem else ""
+    problem = " The video is damaged, and lost frames." if video.problem else ""
     yield str(target), made.get(kind) and str(made[kind]), f"{total} frames in {spent:.0f} s.{problem}"
 
 
 @one_sentence()
-def _show_first(film: Any) -> tuple[Any, Any]:
+def _show_first(video: Any) -> tuple[Any, Any]:
     """The first frame to paint on and to click into."""
-    if not film:
+    if not video:
         return None, None
-    image = first_frame(path_of(film)).image
+    image = first_frame(path_of(video)).image
     return {"background": image, "layers": [], "composite": image}, image
 
 
-def _click(film: Any, text: str, event: gr.SelectData) -> tuple[Any, str]:
+def _click(video: Any, text: str, event: gr.SelectData) -> tuple[Any, str]:
     with one_sentence():
-        x, y = first_frame(path_of(film, "a film")).to_film(*event.index)
+        x, y = first_frame(path_of(video, "a video")).to_video(*event.index)
         text = written([*points(text), (round(x, 1), round(y, 1))])
-    return _show_points(film, text), text
+    return _show_points(video, text), text
 
 
 @one_sentence()
-def _show_points(film: Any, text: str) -> Any:
-    first = first_frame(path_of(film, "a film"))
+def _show_points(video: Any, text: str) -> Any:
+    first = first_frame(path_of(video, "a video"))
     return draw_points(first.image, [first.to_image(x, y) for x, y in points(text)])
 
 
 def _show_kind(kind: str) -> list[Any]:
-    """What is given for it, and the file it makes; colours make a film only."""
+    """What is given for it, and the file it makes; colors make a video only."""
     return [*(gr.update(visible=kind == each) for each in KINDS), gr.update(visible=KINDS[kind] != "colors")]
-
-
-if __name__ == "__main__":
-    from mmcontrast.apps.cli import main
-
-    raise SystemExit(main("track"))

@@ -9,13 +9,13 @@ import numpy as np
 from gradio.utils import get_upload_folder
 
 from mmcontrast.errors import InputError
-from mmcontrast.predict import bounded
-from mmcontrast.predict.points import parse_points
+from mmcontrast.inference import bounded
+from mmcontrast.inference.points import parse_points
 
-LONGEST = 1024  # pixels, of pictures on a page
+LONGEST = 1024  # pixels, of images on a page
 
 
-def path_of(upload: Any, what: str = "a picture") -> str:
+def path_of(upload: Any, what: str = "an image") -> str:
     """The file behind a component's value.
 
     Raises:
@@ -29,14 +29,14 @@ def path_of(upload: Any, what: str = "a picture") -> str:
     return path
 
 
-def picture(upload: Any, what: str = "a picture", longest: int = LONGEST) -> np.ndarray:
+def read_image(upload: Any, what: str = "an image", longest: int = LONGEST) -> np.ndarray:
     """(H, W, 3) uint8, read-only, its long side at most ``longest``."""
-    return _picture(path_of(upload, what), longest)
+    return _image(path_of(upload, what), longest)
 
 
 @lru_cache(16)
-def _picture(path: str, longest: int) -> np.ndarray:
-    image = bounded.picture(path, longest)
+def _image(path: str, longest: int) -> np.ndarray:
+    image = bounded.read_image(path, longest)
     image.setflags(write=False)
     return image
 

@@ -1,4 +1,4 @@
-"""Name what is in pictures, with labels made up on the spot.  Alone: ``python apps/zero_shot.py --port 7861``."""
+"""Name what is in images, with labels made up on the spot.  Alone: ``python apps/zero_shot.py --port 7861``."""
 
 import csv
 from functools import lru_cache
@@ -7,27 +7,28 @@ from typing import Any
 
 import gradio as gr
 
-from mmcontrast.apps.media import PHOTOGRAPHS
-from mmcontrast.apps.page import default, model, model_field, one_sentence, without_folders
-from mmcontrast.apps.uploads import new_file, path_of, picture
 from mmcontrast.errors import InputError
-from mmcontrast.predict.prompts import TEMPLATES
+from mmcontrast.inference.prompts import TEMPLATES
 from mmcontrast.predict.zero_shot import ZeroShotClassifier
+
+from .media import PHOTOGRAPHS
+from .page import default, model, model_field, one_sentence, without_folders
+from .uploads import new_file, path_of, read_image
 
 TITLE = "Zero-shot"
 LABELS = "big cat\nlion\nhouse cat\ndog\ntower\npagoda\nbridge\nbeach\nflower\ntree"
 SETS = {"one": "photo", "seven (simple)": "simple", "eighty (openai80)": "openai80", "none, the label alone": "none"}
-MOST_PROMPTS, MOST_PICTURES = 20_000, 200
-NAMED = 3  # pictures that could not be read
+MOST_PROMPTS, MOST_IMAGES = 20_000, 200
+NAMED = 3  # images that could not be read
 PROGRESS = gr.Progress()
 
 
 def build(name: str | None = None) -> None:
     """Puts the app into the page being built."""
-    gr.Markdown("Give a picture, say in words what it might show, one label a line, and see how likely each label is.")
+    gr.Markdown("Give an image, say in words what it might show, one label a line, and see how likely each label is.")
     with gr.Row():
         with gr.Column():
-            image = gr.Image(label="Picture", sources=["upload", "webcam", "clipboard"], type="filepath", height=320)
+            image = gr.Image(label="Image", sources=["upload", "webcam", "clipboard"], type="filepath", height=320)
             gr.Examples(PHOTOGRAPHS, image, label="Or try one of these", api_visibility="private")
             labels = gr.Textbox(LABELS, label="Labels, one a line", lines=6, max_lines=12)
             with gr.Accordion("Prompts and model", open=False):
@@ -37,11 +38,11 @@ def build(name: str | None = None) -> None:
         with gr.Column():
             guesses = gr.Label(label="How likely", num_top_classes=10)
             button = gr.Button("Classify", variant="primary")
-            with gr.Accordion("Several pictures at once", open=False):
-                files = gr.File(label="Pictures", file_count="multiple", file_types=["image"], height=140)
+            with gr.Accordion("Several images at once", open=False):
+                files = gr.File(label="Images", file_count="multiple", file_types=["image"], height=140)
                 several = gr.Button("Classify them all")
                 widths: list[int | str] = ["37%", "26%", "37%"]
-                headers = ["picture", "label", "probability"]
+                headers = ["image", "label", "probability"]
                 table = gr.Dataframe(headers=headers, column_widths=widths, interactive=False, wrap=True)
                 unread = gr.Markdown()
                 download = gr.File(label="Table as CSV, with the probability of every label", interactive=False)
@@ -57,8 +58,8 @@ def build(name: str | None = None) -> None:
 
 @one_sentence()
 def classify(upload: Any, labels: str, prompts: str, name: str) -> dict[str, float]:
-    """The probability of each label for one picture."""
-    image = picture(upload)
+    """The probability of each label for one image."""
+    image = read_image(upload)
     classifier = _classifier(name, _lines(labels, "label"), _lines(prompts, "prompt"))
     return dict(zip(classifier.labels, classifier(image)[0].tolist(), strict=True))
 
@@ -67,9 +68,9 @@ def classify(upload: Any, labels: str, prompts: str, name: str) -> dict[str, flo
 def classify_all(
     uploads: list[Any] | None, labels: str, prompts: str, name: str, progress: gr.Progress = PROGRESS
 ) -> tuple[list[list[Any]], str, str]:
-    """The likeliest label of each picture, a CSV file with the probabilities of all labels, and what was not read."""
-    if len(uploads or []) > MOST_PICTURES:
-        raise InputError(f"{len(uploads or [])} pictures are given; at most {MOST_PICTURES} are taken at once.")
+    """The likeliest label of each image, a CSV file with the probabilities of all labels, and what was not read."""
+    if len(uploads or []) > MOST_IMAGES:
+        raise InputError(f"{len(uploads or [])} images are given; at most {MOST_IMAGES} are taken at once.")
     files = [path_of(upload) for upload in uploads or [None]]
     classifier = _classifier(name, _lines(labels, "label"), _lines(prompts, "prompt"))
     shown: list[list[Any]] = []
@@ -77,11 +78,11 @@ def classify_all(
     target = new_file("labels.csv")
     with target.open("w", newline="", encoding="utf-8") as stream:
         rows = csv.writer(stream)
-        rows.writerow(["picture", "label", "probability", "error", *classifier.labels])
+        rows.writerow(["image", "label", "probability", "error", *classifier.labels])
         for number, file in enumerate(files):
-            progress((number, len(files)), unit="pictures")
+            progress((number, len(files)), unit="images")
             try:
-                scores = classifier(picture(file))[0].tolist()
+                scores = classifier(read_image(file))[0].tolist()
             except InputError as error:
                 reason = without_folders(error).removeprefix(f"{Path(file).name}: ")
                 unread.append(Path(file).name)
@@ -94,7 +95,7 @@ def classify_all(
 
 
 def _unread(names: list[str]) -> str:
-    """A sentence that names the first pictures that could not be read; "" where all could."""
+    """A sentence that names the first images that could not be read; "" where all could."""
     more = f" + {len(names) - NAMED} more" if len(names) > NAMED else ""
     listed = ", ".join(f"`{name.replace('`', '')}`" for name in names[:NAMED])
     return f"Not read: {listed}{more}. The CSV says why." if names else ""
@@ -122,9 +123,3 @@ def _classifier(name: str, labels: tuple[str, ...], prompts: tuple[str, ...]) ->
             f"{len(labels)} labels in {len(prompts)} sentences are too many; at most {MOST_PROMPTS} in all."
         )
     return ZeroShotClassifier(model(name, "Give a CLIP, such as clip-lite."), labels, prompts, cache=False)
-
-
-if __name__ == "__main__":
-    from mmcontrast.apps.cli import main
-
-    raise SystemExit(main("zero-shot"))

@@ -1,7 +1,7 @@
 """Class folders to shards with captions: what tiny_imagenet.py and caltech101.py share.
 
-A picture gets several captions drawn from its class's names and descriptions in class_captions.txt, for instance
-"a blurry photo of a tabby cat", "a tabby, a cat", "a striped grey and brown cat".
+An image gets several captions drawn from its class's names and descriptions in class_captions.txt, for instance
+"a blurry photo of a tabby cat", "a tabby, a cat", "a striped gray and brown cat".
 """
 
 import argparse
@@ -21,8 +21,9 @@ from typing import IO, NamedTuple
 
 from PIL import Image
 
-from data_scripts._download import fetch, run
 from mmcontrast.errors import InputError
+
+from ._download import fetch, run
 
 TEMPLATES = (
     "a photo of {}.",
@@ -30,10 +31,10 @@ TEMPLATES = (
     "{}",
     "a blurry photo of {}.",
     "a low resolution photo of {}.",
-    "a small picture of {}.",
+    "a small image of {}.",
     "a close-up photo of {}.",
-    "a picture of {}",
-    "there is {} in the picture.",
+    "an image of {}",
+    "there is {} in the image.",
 )
 CAPTION_FILE = Path(__file__).with_name("class_captions.txt")
 
@@ -45,7 +46,7 @@ class ClassText(NamedTuple):
     descriptions: list[str]
 
 
-class Picture(NamedTuple):
+class ImageRecord(NamedTuple):
     """A member of the source that goes into the shards."""
 
     key: str
@@ -123,13 +124,13 @@ def _tar(stream: IO[bytes]) -> Iterator[tuple[str, bytes]]:
         raise InputError(f"not a complete archive ({error}); fetch it again, or check the git directory") from error
 
 
-def at_most(pictures: Iterable[Picture], per_class: int | None) -> Iterator[Picture]:
-    """The first ``per_class`` pictures of each class."""
+def at_most(images: Iterable[ImageRecord], per_class: int | None) -> Iterator[ImageRecord]:
+    """The first ``per_class`` images of each class."""
     seen: Counter[str] = Counter()
-    for picture in pictures:
-        seen[picture.label] += 1
-        if per_class is None or seen[picture.label] <= per_class:
-            yield picture
+    for image in images:
+        seen[image.label] += 1
+        if per_class is None or seen[image.label] <= per_class:
+            yield image
 
 
 def shrink(data: bytes, side: int) -> bytes:
@@ -145,31 +146,31 @@ def shrink(data: bytes, side: int) -> bytes:
 
 
 def write_shards(
-    pictures: Iterable[Picture],
+    images: Iterable[ImageRecord],
     out: Path,
     texts: dict[str, ClassText],
     captions_each: int = 8,
     per_shard: int = 5000,
     side: int | None = None,
 ) -> Counter[str]:
-    """Pictures -> ``out/train-000.tar``, ... with KEY.jpg and KEY.json; the same input gives the same bytes.
+    """Images -> ``out/train-000.tar``, ... with KEY.jpg and KEY.json; the same input gives the same bytes.
 
     Returns:
-        Pictures per class.
+        Images per class.
     """
     out.mkdir(parents=True, exist_ok=True)
     counts: Counter[str] = Counter()
-    remaining = iter(pictures)
+    remaining = iter(images)
     for number, batch in enumerate(iter(lambda: list(itertools.islice(remaining, per_shard)), [])):
-        if unknown := {picture.label for picture in batch} - texts.keys():
+        if unknown := {image.label for image in batch} - texts.keys():
             raise InputError(f"classes without a line in the caption file: {', '.join(sorted(unknown)[:5])}")
         target = out / f"train-{number:03d}.tar"
         with tarfile.open(target.with_suffix(".part"), "w") as shard:
-            for picture in batch:
-                record = {"captions": captions(texts[picture.label], captions_each, random.Random(picture.key))}
-                _add(shard, f"{picture.key}.jpg", picture.data if side is None else shrink(picture.data, side))
-                _add(shard, f"{picture.key}.json", json.dumps(record).encode())
-                counts[picture.label] += 1
+            for image in batch:
+                record = {"captions": captions(texts[image.label], captions_each, random.Random(image.key))}
+                _add(shard, f"{image.key}.jpg", image.data if side is None else shrink(image.data, side))
+                _add(shard, f"{image.key}.json", json.dumps(record).encode())
+                counts[image.label] += 1
         target.with_suffix(".part").replace(target)
     return counts
 
@@ -183,7 +184,7 @@ def _add(shard: tarfile.TarFile, name: str, data: bytes) -> None:
 def script(
     name: str,
     address: str,
-    pictures: Callable[[argparse.Namespace], Iterator[Picture]],
+    images: Callable[[argparse.Namespace], Iterator[ImageRecord]],
     per_class: int,
     side: int | None = None,
 ) -> tuple[argparse.ArgumentParser, Callable[[list[str] | None], int]]:
@@ -193,7 +194,7 @@ def script(
     parser.add_argument("--source", type=Path, help="archive, unpacked folder or git directory, if you have it")
     parser.add_argument("--address", default=address, help="a mirror to fetch it from")
     parser.add_argument("--sha256", help="checksum that the fetched archive must have")
-    parser.add_argument("--per-class", type=int, default=per_class, help="pictures of a class at most (%(default)s)")
+    parser.add_argument("--per-class", type=int, default=per_class, help="images of a class at most (%(default)s)")
     parser.add_argument("--captions", type=Path, default=CAPTION_FILE, help="names and descriptions of the classes")
 
     def prepare(args: argparse.Namespace) -> None:
@@ -201,10 +202,10 @@ def script(
         args.out.mkdir(parents=True, exist_ok=True)
         if args.source is None:
             args.source = fetch(args.address, args.out / args.address.rpartition("/")[2], args.sha256)
-        counts = write_shards(at_most(pictures(args), args.per_class), args.out, texts, side=side)
+        counts = write_shards(at_most(images(args), args.per_class), args.out, texts, side=side)
         if not counts:
-            raise InputError(f"{args.source}: holds no training pictures of {name}")
-        print(f"{sum(counts.values())} pictures of {len(counts)} classes", file=sys.stderr)
+            raise InputError(f"{args.source}: holds no training images of {name}")
+        print(f"{sum(counts.values())} images of {len(counts)} classes", file=sys.stderr)
         print(f"train: {{class_path: ImageText, init_args: {{root: '{args.out}/train-*.tar'}}}}")
 
     return parser, lambda arguments: run(prepare, parser, arguments)

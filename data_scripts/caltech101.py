@@ -1,10 +1,10 @@
 """Caltech-101 (Fei-Fei, Fergus and Perona 2004) as shards with captions, without its background class.
 
-    python -m data_scripts.caltech101 OUT
-    python -m data_scripts.caltech101 OUT --source caltech-101.zip --list train.txt
+    mmcontrast data caltech101 OUT
+    mmcontrast data caltech101 OUT --source caltech-101.zip --list train.txt
 
-Writes OUT/train-*.tar, pictures of 160 px on the short side, at most 100 a class.  The collection is under CC BY 4.0
-(https://data.caltech.edu/records/mzrjq-6wc02); its pictures come from the web: research only.
+Writes OUT/train-*.tar, images of 160 px on the short side, at most 100 a class.  The collection is under CC BY 4.0
+(https://data.caltech.edu/records/mzrjq-6wc02); its images come from the web: research only.
 """
 
 import argparse
@@ -13,30 +13,31 @@ import sys
 from collections.abc import Iterator
 from pathlib import Path
 
-from data_scripts._class_sets import Picture, members, script
 from mmcontrast.errors import InputError
 
+from ._class_sets import ImageRecord, members, script
+
 ADDRESS = "https://data.caltech.edu/records/mzrjq-6wc02/files/caltech-101.zip"
-_PICTURE = re.compile(r"(?:^|/)101_ObjectCategories/(\w+)/(image_\d+)\.jpg$")
+_IMAGE = re.compile(r"(?:^|/)101_ObjectCategories/(\w+)/(image_\d+)\.jpg$")
 
 
-def pictures(args: argparse.Namespace) -> Iterator[Picture]:
+def images(args: argparse.Namespace) -> Iterator[ImageRecord]:
     listed = None
     if args.list is not None:
         if not args.list.is_file():
             raise InputError(f"{args.list}: no such file; wanted lines CLASS/image_0001.jpg")
         listed = set(args.list.read_text().split())
     for name, data in members(args.source, "101_ObjectCategories"):
-        found = _PICTURE.search(name)
+        found = _IMAGE.search(name)
         if not found or found[1] == "BACKGROUND_Google":
             continue
         if listed is None or f"{found[1]}/{found[2]}.jpg" in listed:
-            yield Picture(f"{found[1]}-{found[2]}", found[1], data)
+            yield ImageRecord(f"{found[1]}-{found[2]}", found[1], data)
 
 
 def main(arguments: list[str] | None = None) -> int:
-    parser, program = script("Caltech-101", ADDRESS, pictures, per_class=100, side=160)
-    parser.add_argument("--list", type=Path, help="file with the pictures to take, CLASS/image_0001.jpg a line")
+    parser, program = script("Caltech-101", ADDRESS, images, per_class=100, side=160)
+    parser.add_argument("--list", type=Path, help="file with the images to take, CLASS/image_0001.jpg a line")
     return program(arguments)
 
 

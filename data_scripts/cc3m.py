@@ -1,9 +1,9 @@
 """Conceptual Captions 3M: prepares the list of addresses and prints the img2dataset line that fetches them.
 
-    python -m data_scripts.cc3m OUT --list Train_GCC-training.tsv
+    mmcontrast data cc3m OUT --list Train_GCC-training.tsv
 
 The list (https://ai.google.com/research/ConceptualCaptions/download, Sharma et al. 2018) has lines CAPTION<TAB>ADDRESS.
-Some 2.2 to 2.9 of its 3.3 million pictures still answer; img2dataset (pip install img2dataset) packs them in shards.
+Some 2.2 to 2.9 of its 3.3 million images still answer; img2dataset (pip install img2dataset) packs them in shards.
 """
 
 import argparse
@@ -11,14 +11,15 @@ import shlex
 import sys
 from pathlib import Path
 
-from data_scripts._download import run
 from mmcontrast.errors import InputError
+
+from ._download import run
 
 SHARD = 10_000
 
 
 def add_header(source: Path, target: Path) -> int:
-    """Copies the list under a first line that names its columns; returns the number of pictures."""
+    """Copies the list under a first line that names its columns; returns the number of images."""
     if not source.is_file():
         raise InputError(f"{source}: no such file")
     partial, count = target.with_name(target.name + ".part"), 0
@@ -54,7 +55,7 @@ def prepare(args: argparse.Namespace) -> None:
         "processes_count": str(args.processes),
         "thread_count": "64",
     }
-    print(f"{count:,} pictures listed; run this, then use the config line:", file=sys.stderr)
+    print(f"{count:,} images listed; run this, then use the config line:", file=sys.stderr)
     print(shlex.join(["img2dataset", *[f"--{name}={value}" for name, value in options.items()]]))
     last = (count - 1) // SHARD
     pattern = f"{args.out}/{{00000..{last:05d}}}.tar" if last else f"{args.out}/00000.tar"
@@ -65,7 +66,7 @@ def main(arguments: list[str] | None = None) -> int:
     parser = argparse.ArgumentParser(description="Conceptual Captions 3M: the img2dataset line.")
     parser.add_argument("out", type=Path, metavar="OUT")
     parser.add_argument("--list", type=Path, required=True, metavar="TSV", help="Train_GCC-training.tsv")
-    parser.add_argument("--size", type=int, default=256, help="short side of the stored pictures (default 256)")
+    parser.add_argument("--size", type=int, default=256, help="short side of the stored images (default 256)")
     parser.add_argument("--processes", type=int, default=16)
     return run(prepare, parser, arguments)
 

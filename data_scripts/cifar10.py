@@ -1,7 +1,7 @@
 """CIFAR-10, bit-exact, as shards of PNG files (Krizhevsky 2009).
 
-    python -m data_scripts.cifar10 OUT
-    python -m data_scripts.cifar10 OUT --archive cifar-10-binary.tar.gz
+    mmcontrast data cifar10 OUT
+    mmcontrast data cifar10 OUT --archive cifar-10-binary.tar.gz
 
 Fetches the binary version (170 MB, no pickles) and writes OUT/train.tar, OUT/test.tar and OUT/classes.txt.
 """
@@ -16,8 +16,9 @@ from pathlib import Path
 import cv2
 import numpy as np
 
-from data_scripts._download import fetch, run, verify
 from mmcontrast.errors import InputError
+
+from ._download import fetch, run, verify
 
 ADDRESS = "https://www.cs.toronto.edu/~kriz/cifar-10-binary.tar.gz"
 SHA256 = "c4a38c50a1bc5f3a1c5537f2155ab9d68f9f25eb1ed8d9ddda3db29a59bca1dd"
@@ -78,7 +79,7 @@ def prepare(args: argparse.Namespace) -> None:
         verify(args.archive, args.sha256)
     archive = args.archive or fetch(args.address, args.out / "cifar-10-binary.tar.gz", args.sha256)
     for part, count in convert(archive, args.out).items():
-        print(f"{part}: {count} pictures", file=sys.stderr)
+        print(f"{part}: {count} images", file=sys.stderr)
         print(f"{part}: {{class_path: Images, init_args: {{root: {args.out}/{part}.tar, size: 32}}}}")
 
 

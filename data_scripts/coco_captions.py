@@ -1,18 +1,19 @@
 """COCO captions 2017: 118,287 + 5,000 photographs with five captions each (Lin et al. 2014, Chen et al. 2015).
 
-    python -m data_scripts.coco_captions OUT --parts val
-    python -m data_scripts.coco_captions OUT --parts train,val --archives FOLDER_WITH_THE_ZIPS
+    mmcontrast data coco_captions OUT --parts val
+    mmcontrast data coco_captions OUT --parts train,val --archives FOLDER_WITH_THE_ZIPS
 
 Lays out OUT/train2017, OUT/val2017 and OUT/annotations/captions_*.json.  Annotations are CC BY 4.0; the photographs
-have the licences that their records name.
+have the licenses that their records name.
 """
 
 import argparse
 import sys
 from pathlib import Path
 
-from data_scripts._download import extract, fetch, run, verify
 from mmcontrast.errors import InputError
+
+from ._download import extract, fetch, run, verify
 
 ADDRESS = "http://images.cocodataset.org/"
 ARCHIVES = {

@@ -1,8 +1,8 @@
-"""The colour bins of VideoColor: k-means of ab over your own clips.
+"""The color bins of VideoColor: k-means of ab over your own clips.
 
-    python -m data_scripts.color_clusters FILMS --clusters 16
+    mmcontrast data color_clusters VIDEOS --clusters 16
 
-FILMS is what the data set Clips reads: video files, folders, tars of frame folders.  Prints the line for a config.
+VIDEOS is what the data set Clips reads: video files, folders, tars of frame folders.  Prints the line for a config.
 """
 
 import argparse
@@ -12,10 +12,11 @@ import torch
 import torch.nn.functional as F
 from tqdm import tqdm
 
-from data_scripts._download import run
-from mmcontrast.data.clips import Clips
+from mmcontrast.data.datasets.clips import Clips
 from mmcontrast.errors import InputError
 from mmcontrast.ops.color import kmeans, rgb_to_lab
+
+from ._download import run
 
 
 def sample_colors(clips: Clips, count: int, stride: int, seed: int) -> torch.Tensor:
@@ -37,14 +38,14 @@ def sample_colors(clips: Clips, count: int, stride: int, seed: int) -> torch.Ten
 
 
 def find(args: argparse.Namespace) -> None:
-    clips = Clips(args.films, frames=2, per_film=max(1, args.count // 50))
+    clips = Clips(args.videos, frames=2, per_video=max(1, args.count // 50))
     centers = kmeans(sample_colors(clips, args.count, args.stride, args.seed), args.clusters, seed=args.seed)
     print(f"centers: {[[round(value, 1) for value in center] for center in centers.tolist()]}")
 
 
 def main(arguments: list[str] | None = None) -> int:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("films", nargs="+", help="video files, folders, tars of frame folders, patterns")
+    parser.add_argument("videos", nargs="+", help="video files, folders, tars of frame folders, patterns")
     parser.add_argument("--clusters", type=int, default=16, metavar="K")
     parser.add_argument("--count", type=int, default=2000, metavar="N", help="clips to look at")
     parser.add_argument("--stride", type=int, default=8, metavar="S", help="pixels per cell")

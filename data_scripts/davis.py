@@ -1,18 +1,19 @@
-"""DAVIS-2016 and DAVIS-2017: films with object masks (https://davischallenge.org).
+"""DAVIS-2016 and DAVIS-2017: videos with object masks (https://davischallenge.org).
 
-    python -m data_scripts.davis OUT --year 2017
-    python -m data_scripts.davis OUT --year 2016 --archive DAVIS-data.zip
+    mmcontrast data davis OUT --year 2017
+    mmcontrast data davis OUT --year 2016 --archive DAVIS-data.zip
 
-Lays out OUT/DAVIS/{JPEGImages,Annotations,ImageSets}.  The pictures are under CC BY-NC 4.0.
+Lays out OUT/DAVIS/{JPEGImages,Annotations,ImageSets}.  The images are under CC BY-NC 4.0.
 """
 
 import argparse
 import sys
 from pathlib import Path
 
-from data_scripts._download import extract, fetch, run, verify
-from mmcontrast.data.davis import Davis
+from mmcontrast.data.datasets.davis import Davis
 from mmcontrast.errors import InputError
+
+from ._download import extract, fetch, run, verify
 
 ADDRESSES = {
     "2016": "https://graphics.ethz.ch/Downloads/Data/Davis/DAVIS-data.zip",
@@ -33,7 +34,7 @@ def prepare(args: argparse.Namespace) -> None:
     task = "unsupervised" if args.year.endswith("unsupervised") else "semi-supervised"
     data = Davis(target, int(args.year[:4]), task=task)
     frames = sum(len(data.annotations(name)) for name in data.sequences)
-    print(f"{len(data.sequences)} films, {frames} frames", file=sys.stderr)
+    print(f"{len(data.sequences)} videos, {frames} frames", file=sys.stderr)
     print(f"mmcontrast eval davis --data {target} --year {data.year}")
 
 

@@ -1,11 +1,11 @@
 """Flickr8k: 8,000 photographs with five captions each (Hodosh, Young and Hockenmaier 2013).
 
-    python -m data_scripts.flickr8k OUT
-    python -m data_scripts.flickr8k OUT --images Flickr8k_Dataset.zip --text Flickr8k_text.zip
-    python -m data_scripts.flickr8k OUT --size 128      shards of small pictures, for configs/clip/lite*.yaml
+    mmcontrast data flickr8k OUT
+    mmcontrast data flickr8k OUT --images Flickr8k_Dataset.zip --text Flickr8k_text.zip
+    mmcontrast data flickr8k OUT --size 128      shards of small images, for configs/clip/lite*.yaml
 
 The archives are fetched from the copy that J. Brownlee keeps, or taken from where you have them.  Lays out OUT/images,
-OUT/Flickr8k.token.txt and the three official lists; with --size also OUT/train-*.tar and OUT/dev.tar, pictures squashed
+OUT/Flickr8k.token.txt and the three official lists; with --size also OUT/train-*.tar and OUT/dev.tar, images squashed
 to that many pixels a side with their five captions.  The photographs belong to their Flickr users: research only.
 """
 
@@ -19,18 +19,19 @@ from pathlib import Path
 
 from PIL import Image
 
-from data_scripts._download import extract, fetch, run, verify
-from mmcontrast.data.decode import load
+from mmcontrast.data.io.decode import load
 from mmcontrast.errors import InputError
+
+from ._download import extract, fetch, run, verify
 
 ADDRESS = "https://github.com/jbrownlee/Datasets/releases/download/Flickr8k/"
 HOSTS = ("objects.githubusercontent.com", "release-assets.githubusercontent.com")
-SHARD = 3000  # pictures
+SHARD = 3000  # images
 LISTS = ("Flickr_8k.trainImages.txt", "Flickr_8k.devImages.txt", "Flickr_8k.testImages.txt")
 
 
 def lay_out(out: Path, images: Path, text: Path) -> int:
-    """Unpacks both archives; returns the number of pictures."""
+    """Unpacks both archives; returns the number of images."""
     with tempfile.TemporaryDirectory(dir=out) as folder:
         words = extract(text, Path(folder, "text"))
         for name in ("Flickr8k.token.txt", *LISTS):
@@ -38,9 +39,9 @@ def lay_out(out: Path, images: Path, text: Path) -> int:
             if found is None:
                 raise InputError(f"{text}: holds no {name}")
             found.replace(out / name)
-        pictures = extract(images, Path(folder, "images"))
+        images = extract(images, Path(folder, "images"))
         (out / "images").mkdir(exist_ok=True)
-        for file in pictures.rglob("*.jpg"):
+        for file in images.rglob("*.jpg"):
             if "__MACOSX" not in file.parts:
                 file.replace(out / "images" / file.name)
     return len(list((out / "images").glob("*.jpg")))
@@ -54,9 +55,9 @@ def pack(out: Path, shard: str, names: list[str], size: int) -> None:
         captions.setdefault(name.partition("#")[0], []).append(caption)
     with tarfile.open(out / shard, "w", format=tarfile.USTAR_FORMAT) as archive:
         for name in names:
-            picture, key = load(out / "images" / name, size, "squash"), Path(name).stem  # (3, size, size)
+            image, key = load(out / "images" / name, size, "squash"), Path(name).stem  # (3, size, size)
             jpeg = io.BytesIO()
-            Image.fromarray(picture.permute(1, 2, 0).numpy()).save(jpeg, "JPEG", quality=82)
+            Image.fromarray(image.permute(1, 2, 0).numpy()).save(jpeg, "JPEG", quality=82)
             record = json.dumps({"captions": captions[name]}).encode()
             for member, data in ((f"{key}.jpg", jpeg.getvalue()), (f"{key}.json", record)):
                 entry = tarfile.TarInfo(member)
@@ -80,8 +81,8 @@ def prepare(args: argparse.Namespace) -> None:
     listed = {name for file in LISTS for name in (args.out / file).read_text().split()}
     missing = [name for name in sorted(listed) if not (args.out / "images" / name).exists()]
     if missing:
-        raise InputError(f"{len(missing)} listed pictures are not in the archive: {', '.join(missing[:3])}")
-    print(f"{count} pictures, {len(listed)} listed", file=sys.stderr)
+        raise InputError(f"{len(missing)} listed images are not in the archive: {', '.join(missing[:3])}")
+    print(f"{count} images, {len(listed)} listed", file=sys.stderr)
     if args.size is not None:
         train, dev = (sorted((args.out / file).read_text().split()) for file in LISTS[:2])
         for number, start in enumerate(range(0, len(train), SHARD)):
@@ -100,8 +101,8 @@ def main(arguments: list[str] | None = None) -> int:
     parser.add_argument("out", type=Path, metavar="OUT")
     parser.add_argument("--images", type=Path, help="Flickr8k_Dataset.zip, if you have it")
     parser.add_argument("--text", type=Path, help="Flickr8k_text.zip, if you have it")
-    parser.add_argument("--size", type=int, metavar="PX", help="also pack shards of pictures of this side")
-    parser.add_argument("--images-sha256", help="checksum that the pictures' archive must have")
+    parser.add_argument("--size", type=int, metavar="PX", help="also pack shards of images of this side")
+    parser.add_argument("--images-sha256", help="checksum that the images' archive must have")
     parser.add_argument("--text-sha256", help="checksum that the captions' archive must have")
     return run(prepare, parser, arguments)
 

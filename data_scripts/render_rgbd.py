@@ -1,7 +1,7 @@
 """Renders textured meshes to posed RGB-D scenes with masks, as ``mmcontrast`` reads them.
 
     pip install 'mmcontrast[render]'
-    python -m data_scripts.render_rgbd --meshes meshes/ --out renders/ --scenes 40 --views 24
+    mmcontrast data render_rgbd --meshes meshes/ --out renders/ --scenes 40 --views 24
 
 Objects are dropped on a table with clutter, under a random light, and seen from around.  Each scene becomes
 SCENE/{color,depth,mask,pose}/NNNNNN.*, intrinsics.txt and objects.json (names and object-to-world poses).
@@ -24,15 +24,15 @@ import numpy as np
 
 from mmcontrast.errors import InputError
 
-NEAR, FAR = 0.05, 6.0  # metres, of the depth buffer
+NEAR, FAR = 0.05, 6.0  # meters, of the depth buffer
 FIELD = 50.0  # degrees, vertical
 SUFFIXES = (".obj", ".glb")
-SIZES = (0.02, 0.5)  # metres: meshes outside are scaled to 0.15
+SIZES = (0.02, 0.5)  # meters: meshes outside are scaled to 0.15
 
 
 @dataclass(frozen=True)
 class Mesh:
-    """A mesh file with its texture, and its box in metres."""
+    """A mesh file with its texture, and its box in meters."""
 
     name: str
     file: Path
@@ -89,7 +89,7 @@ def parse() -> argparse.Namespace:
         "--objects", type=int, nargs=2, default=(1, 5), metavar=("A", "B"), help="objects per scene (default: 1 5)"
     )
     parser.add_argument(
-        "--size", type=int, nargs=2, default=(240, 320), metavar=("H", "W"), help="of the pictures (default: 240 320)"
+        "--size", type=int, nargs=2, default=(240, 320), metavar=("H", "W"), help="of the images (default: 240 320)"
     )
     parser.add_argument(
         "--elevation",
@@ -155,15 +155,15 @@ def _mesh(file: Path, folder: Path) -> Mesh:
         raise InputError(f"{file}: has a vertex that is not three numbers ({error})") from error
     if not len(points):
         raise InputError(f"{file}: holds no vertices")
-    pictures = sorted(p for p in file.parent.iterdir() if p.suffix.lower() in (".jpg", ".jpeg", ".png"))
-    return Mesh(name, file, pictures[0] if pictures else None, points.min(0), points.max(0))
+    images = sorted(p for p in file.parent.iterdir() if p.suffix.lower() in (".jpg", ".jpeg", ".png"))
+    return Mesh(name, file, images[0] if images else None, points.min(0), points.max(0))
 
 
 class Renderer:
     """A simulated table top.
 
     Args:
-        size: (H, W) of the pictures.
+        size: (H, W) of the images.
         scratch: folder for textures.
     """
 
@@ -196,7 +196,7 @@ class Renderer:
         for kind in ("color", "depth", "mask", "pose"):
             (folder / kind).mkdir(parents=True, exist_ok=True)
         poses = [self._pose(body) for body in bodies]
-        centre = np.mean([pose[:3, 3] for pose in poses], 0).clip(-0.3, 0.3)
+        center = np.mean([pose[:3, 3] for pose in poses], 0).clip(-0.3, 0.3)
         light = {
             "lightDirection": [*rng.uniform(-1, 1, 2), rng.uniform(0.6, 2)],
             "lightColor": rng.uniform(0.85, 1, 3).tolist(),
@@ -206,7 +206,7 @@ class Renderer:
             "shadow": 1,
         }
         for number in range(views):
-            target = centre + rng.normal(0, 0.03, 3)
+            target = center + rng.normal(0, 0.03, 3)
             eye = target + rng.uniform(0.35, 0.7) * _direction(rng, elevation)
             color, depth, mask, pose = self._look(eye, target, bodies, light)
             cv2.imwrite(str(folder / f"color/{number:06d}.jpg"), color[..., ::-1], [cv2.IMWRITE_JPEG_QUALITY, 92])
@@ -220,15 +220,15 @@ class Renderer:
     def _look(
         self, eye: np.ndarray, target: np.ndarray, bodies: list[int], light: dict[str, Any]
     ) -> tuple[np.ndarray, np.ndarray, np.ndarray, np.ndarray]:
-        """Colour (H, W, 3) uint8, depth (H, W) uint16 millimetres, mask (H, W) uint8, camera-to-world (4, 4)."""
+        """Color (H, W, 3) uint8, depth (H, W) uint16 millimeters, mask (H, W) uint8, camera-to-world (4, 4)."""
         height, width = self.size
         view = self.bullet.computeViewMatrix(eye.tolist(), target.tolist(), [0, 0, 1])
         _, _, color, buffer, body = self.bullet.getCameraImage(
             width, height, view, self.projection, renderer=self.bullet.ER_TINY_RENDERER, **light
         )
         buffer, body = (np.asarray(plane).reshape(height, width) for plane in (buffer, body))
-        metres = FAR * NEAR / (FAR - (FAR - NEAR) * buffer.astype(np.float64))
-        depth = np.where(body < 0, 0, np.round(metres * 1000)).clip(0, 65534).astype(np.uint16)
+        meters = FAR * NEAR / (FAR - (FAR - NEAR) * buffer.astype(np.float64))
+        depth = np.where(body < 0, 0, np.round(meters * 1000)).clip(0, 65534).astype(np.uint16)
         mask = np.zeros((height, width), np.uint8)
         for number, identity in enumerate(bodies, 1):
             mask[body == identity] = number
@@ -266,12 +266,12 @@ class Renderer:
         pose[:3, 3] = position
         return pose
 
-    def _box(self, centre: list[float], half: list[float], rng: np.random.Generator, turn: float = 0.0) -> None:
+    def _box(self, center: list[float], half: list[float], rng: np.random.Generator, turn: float = 0.0) -> None:
         shape = self.bullet.createVisualShape(self.bullet.GEOM_BOX, halfExtents=half)
         box = self.bullet.createCollisionShape(self.bullet.GEOM_BOX, halfExtents=half)
-        body = self.bullet.createMultiBody(0, box, shape, centre, self.bullet.getQuaternionFromEuler([0, 0, turn]))
+        body = self.bullet.createMultiBody(0, box, shape, center, self.bullet.getQuaternionFromEuler([0, 0, turn]))
         self.textures += 1
-        file = self.scratch / f"texture{self.textures}.png"  # PyBullet remembers pictures by name
+        file = self.scratch / f"texture{self.textures}.png"  # PyBullet remembers images by name
         cv2.imwrite(str(file), random_texture(rng))
         texture = self.bullet.loadTexture(str(file))
         self.bullet.changeVisualShape(body, -1, rgbaColor=[1, 1, 1, 1], textureUniqueId=texture)
@@ -283,7 +283,7 @@ class Renderer:
 
 
 def random_texture(rng: np.random.Generator, side: int = 256) -> np.ndarray:
-    """Noise of several scales between two colours, at times with stripes: (side, side, 3) uint8."""
+    """Noise of several scales between two colors, at times with stripes: (side, side, 3) uint8."""
     weight = np.zeros((side, side), np.float32)
     for cells in (4, 16, 64):
         noise = rng.normal(size=(cells, cells)).astype(np.float32)

@@ -2,6 +2,6 @@
 
 import sys
 
-from mmcontrast.cli import main
+from mmcontrast.cli.main import main
 
 sys.exit(main())

@@ -59,7 +59,7 @@ def save_hf_clip(folder: Path) -> CLIPModel:
 
 
 def save_hf_siglip(folder: Path) -> SiglipModel:
-    """Squashes pictures, pads to the whole context."""
+    """Squashes images, pads to the whole context."""
     torch.manual_seed(0)
     text = {**_TEXT, "max_position_embeddings": 12, "pad_token_id": 0, "eos_token_id": 3, "bos_token_id": 2}
     model = SiglipModel(SiglipConfig(text_config={**text, "projection_size": 16}, vision_config=_VISION)).eval()

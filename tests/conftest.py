@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 import torch
 
-from mmcontrast.quickstart import PHOTOGRAPHS
+from mmcontrast.cli.quickstart import PHOTOGRAPHS
 
 
 def pytest_configure() -> None:

@@ -10,8 +10,9 @@ from pathlib import Path
 
 import pytest
 
-from mmcontrast import __version__, doctor, listing
-from mmcontrast.cli import build_parser, main
+from mmcontrast import __version__
+from mmcontrast.cli import doctor, listing
+from mmcontrast.cli.main import build_parser, main
 
 CONFIG = """\
 model:
@@ -42,8 +43,8 @@ def program(*arguments: str, **options) -> subprocess.CompletedProcess:
 @pytest.mark.parametrize("arguments", [["--help"], ["fit", "--help"], ["eval", "zero-shot", "--help"], ["--version"]])
 def test_help_and_version_import_nothing_heavy(arguments: list[str]):
     code = (
-        "import sys, mmcontrast.cli\n"
-        f"try: mmcontrast.cli.main({arguments})\n"
+        "import sys, mmcontrast.cli.main\n"
+        f"try: mmcontrast.cli.main.main({arguments})\n"
         "except SystemExit as end: assert not end.code\n"
         "heavy = {'torch', 'numpy', 'lightning', 'jsonargparse', 'timm', 'transformers', 'cv2', 'PIL', 'matplotlib'}\n"
         "assert not heavy & sys.modules.keys(), heavy & sys.modules.keys()\n"

@@ -6,7 +6,7 @@ from pathlib import Path
 import pytest
 import yaml
 
-from mmcontrast.cli import main
+from mmcontrast.cli.main import main
 from mmcontrast.train.cli import run_folder
 
 ROOT = Path(__file__).parent.parent

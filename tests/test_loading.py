@@ -9,9 +9,9 @@ from safetensors.torch import load_file, save_file
 from mmcontrast.configurable import config_of
 from mmcontrast.encoders import HFText, OpenClipText, TimmEncoder, TinyConv, TinyText
 from mmcontrast.errors import InputError
-from mmcontrast.exporting import export
-from mmcontrast.loading import build, bundled, load, load_encoder
 from mmcontrast.methods import CLIP
+from mmcontrast.models.exporting import export
+from mmcontrast.models.loading import build, bundled, load, load_encoder
 from tests import checkpoints
 
 TEXTS = ["a photo of the old temple", "two dog"]
@@ -160,7 +160,7 @@ def test_nothing_is_unpickled(tmp_path):
 
 
 @pytest.mark.parametrize(
-    "path", ["os.system", "torch.nn.Linear", "mmcontrast.loading.Path", "mmcontrast.none.X", "Nonesuch"]
+    "path", ["os.system", "torch.nn.Linear", "mmcontrast.models.loading.Path", "mmcontrast.none.X", "Nonesuch"]
 )
 def test_only_our_classes_are_built(path):
     with pytest.raises(InputError, match=r"config names|Cannot import"):

@@ -1,30 +1,6 @@
-"""Data sets, readers and device-side augmentations, importable by short name."""
+"""Datasets, readers and augmentations that run on the device."""
 
-from mmcontrast.data.audio import Sounds as Sounds
-from mmcontrast.data.audio import ToySounds as ToySounds
-from mmcontrast.data.augment import MultiCrop as MultiCrop
-from mmcontrast.data.augment import OneView as OneView
-from mmcontrast.data.augment import ToFloat as ToFloat
-from mmcontrast.data.augment import TwoViews as TwoViews
-from mmcontrast.data.clips import ClipAugment as ClipAugment
-from mmcontrast.data.clips import Clips as Clips
-from mmcontrast.data.collate import Collate as Collate
-from mmcontrast.data.collate import CorruptCount as CorruptCount
-from mmcontrast.data.decode import ImageError as ImageError
-from mmcontrast.data.images import Images as Images
-from mmcontrast.data.matches import FindMatches as FindMatches
-from mmcontrast.data.mixture import Mixture as Mixture
-from mmcontrast.data.moving_crops import MovingCrops as MovingCrops
-from mmcontrast.data.pair_augment import PairAugment as PairAugment
-from mmcontrast.data.pairs import ImageText as ImageText
-from mmcontrast.data.sampler import Key as Key
-from mmcontrast.data.sampler import KeyedSampler as KeyedSampler
-from mmcontrast.data.scene_pairs import ScenePairs as ScenePairs
-from mmcontrast.data.synthetic import ToyImages as ToyImages
-from mmcontrast.data.synthetic import ToyPairs as ToyPairs
-from mmcontrast.data.toy_clips import ToyClips as ToyClips
-from mmcontrast.data.toy_scene import ToyViews as ToyViews
-from mmcontrast.data.view_affine import AffineViews as AffineViews
-from mmcontrast.data.warps import FlowPairs as FlowPairs
-from mmcontrast.data.warps import PicturePairs as PicturePairs
-from mmcontrast.data.warps import RandomWarp as RandomWarp
+import lazy_loader
+
+# The stub file beside this one lists the public names; each is imported at first use.
+__getattr__, __dir__, __all__ = lazy_loader.attach_stub(__name__, __file__)

@@ -7,7 +7,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from mmcontrast.data.decode import ImageError
+from mmcontrast.data.io.decode import ImageError
 from mmcontrast.errors import InputError
 
 
@@ -30,7 +30,7 @@ class Collate:
         corrupt = [sample["corrupt"] for sample in samples if "corrupt" in sample]
         good = [sample for sample in samples if "corrupt" not in sample]
         if not good:
-            raise ImageError(f"none of the {len(corrupt)} pictures of a batch could be read: {_first(corrupt)}")
+            raise ImageError(f"none of the {len(corrupt)} images of a batch could be read: {_first(corrupt)}")
         if self.keep_size:
             good = [good[i % len(good)] for i in range(len(samples))]
         names = good[0].keys()
@@ -55,18 +55,18 @@ class CorruptCount:
         self.first: list[str] = []
 
     def update(self, batch: Mapping[str, Any]) -> None:
-        """Takes ``batch["key"]`` and ``batch["corrupt"]`` into account.
+        """Takes ``batch["sample_key"]`` and ``batch["corrupt"]`` into account.
 
         Raises:
             ImageError: more than the limit were corrupt; names the first few.
         """
         messages = batch.get("corrupt", [])
-        self.seen += len(batch["key"]) + len(messages)
+        self.seen += len(batch["sample_key"]) + len(messages)
         self.corrupt += len(messages)
         self.first = (self.first + list(messages))[:5]
         if self.corrupt > self.limit * max(self.seen, 500):
             raise ImageError(
-                f"{self.corrupt} of {self.seen} pictures could not be read, more than {self.limit:.0%}: "
+                f"{self.corrupt} of {self.seen} images could not be read, more than {self.limit:.0%}: "
                 f"{_first(self.first)}"
             )
 

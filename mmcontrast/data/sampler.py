@@ -6,10 +6,10 @@ from typing import NamedTuple
 import torch
 from torch.utils.data import Sampler
 
-from mmcontrast.ops.random import fold
+from mmcontrast.ops.random import derive_key
 
 
-class Key(NamedTuple):
+class SampleKey(NamedTuple):
     """What a dataset is asked for: a sample, and the randomness to draw it with."""
 
     index: int  # type: ignore[assignment]  # the field hides tuple.index, which nobody needs here
@@ -17,16 +17,16 @@ class Key(NamedTuple):
     seed: int = 0
 
     @classmethod
-    def of(cls, key: "int | Key") -> "Key":
+    def of(cls, key: "int | SampleKey") -> "SampleKey":
         """A plain index is epoch 0 of seed 0."""
-        return key if isinstance(key, Key) else cls(int(key))
+        return key if isinstance(key, SampleKey) else cls(int(key))
 
-    def fold(self) -> int:
-        """One 63-bit number for ``ops.random`` and numpy generators; batches carry it as ``key`` (B,) int64."""
-        return fold(self.seed, self.epoch, self.index)
+    def to_int(self) -> int:
+        """One 63-bit number for ``ops.random`` and numpy generators; batches carry it as ``sample_key`` (B,) int64."""
+        return derive_key(self.seed, self.epoch, self.index)
 
 
-class KeyedSampler(Sampler[Key]):
+class KeyedSampler(Sampler[SampleKey]):
     """Every rank's share of one epoch, as keys.
 
     The order depends on (seed, epoch) alone.  Rank r takes places r, r + world, ... of it, so that the global batch
@@ -60,11 +60,11 @@ class KeyedSampler(Sampler[Key]):
         n = len(self.data)
         return n // self.world if self.drop_last else -(-n // self.world)
 
-    def __iter__(self) -> Iterator[Key]:
+    def __iter__(self) -> Iterator[SampleKey]:
         n = len(self.data)
-        generator = torch.Generator().manual_seed(fold(self.seed, self.epoch))
+        generator = torch.Generator().manual_seed(derive_key(self.seed, self.epoch))
         order = torch.randperm(n, generator=generator) if self.shuffle else torch.arange(n)
         places = (torch.arange(len(self))[self.start :] * self.world + self.rank) % n
         self.start = 0
         for index in order[places].tolist():
-            yield Key(index, self.epoch, self.seed)
+            yield SampleKey(index, self.epoch, self.seed)

@@ -46,7 +46,7 @@ class Tower(Configurable, nn.Module):
             parameter.requires_grad_(ids[name] >= first)
 
     def drop_patches(self, rate: float) -> None:
-        """While training, leave out a random share ``rate`` of each picture's patches (FLIP, 2212.00794)."""
+        """While training, leave out a random share ``rate`` of each image's patches (FLIP, 2212.00794)."""
         raise InputError(f"{type(self).__name__} has no patches to drop; patch dropout is for vision transformers")
 
     def save_files(self, folder: Path) -> dict[str, Any]:
@@ -61,13 +61,13 @@ class Tower(Configurable, nn.Module):
 class Encoder(Tower):
     """An image encoder.
 
-    Images are float in [0, 1]; the encoder normalises them itself with its ``mean`` and ``std``, so that no caller
+    Images are float in [0, 1]; the encoder normalizes them itself with its ``mean`` and ``std``, so that no caller
     can get that wrong.
 
     Attributes:
         dim: channels D of both faces.
         stride: image pixels per grid cell.
-        image_size: side in pixels that pictures are resized to for the pooled face; the grid takes any size.
+        image_size: side in pixels that images are resized to for the pooled face; the grid takes any size.
         interpolation: "bicubic" or "bilinear", how they are resized.
         crop: "center" resizes the shorter side and cuts the middle square; "squash" resizes both sides.
     """
@@ -85,7 +85,7 @@ class Encoder(Tower):
         self.register_buffer("std", torch.tensor(std).view(-1, 1, 1), persistent=False)
 
     def normalize(self, image: Tensor) -> Tensor:
-        """(B, C, H, W) in [0, 1] -> the same, centred and scaled as the network was trained."""
+        """(B, C, H, W) in [0, 1] -> the same, centered and scaled as the network was trained."""
         return (image - self.mean) / self.std
 
     def grid(self, image: Tensor) -> Tensor:
@@ -96,7 +96,7 @@ class Encoder(Tower):
         """(B, C, H, W) in [0, 1] -> (B, D)."""
         return self.grid(image).mean((2, 3))
 
-    def fine(self) -> "Encoder":
+    def for_dense_tasks(self) -> "Encoder":
         """The same network with a grid fine enough to track and match with: itself, unless it has finer levels."""
         return self
 

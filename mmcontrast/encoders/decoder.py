@@ -1,4 +1,4 @@
-"""From an encoder's grid back to something of a picture's size."""
+"""From an encoder's grid back to something of an image's size."""
 
 import math
 
@@ -9,9 +9,9 @@ from torch import Tensor, nn
 def upsampler(dim: int, channels: int, factor: float, width: int = 256) -> nn.Sequential:
     """A decoder: (B, dim, h, w) -> (B, channels, s h, s w), s the power of 2 that reaches ``factor``.
 
-    A 3 x 3 convolution, then doublings of size, each by nearest neighbours and a 3 x 3 convolution (no checkerboard,
+    A 3 x 3 convolution, then doublings of size, each by nearest neighbors and a 3 x 3 convolution (no checkerboard,
     unlike transposed convolutions: Odena, Dumoulin and Olah 2016), then a 1 x 1 convolution.  Group norm, so that a
-    picture is decoded alike in any batch.
+    image is decoded alike in any batch.
 
     Args:
         dim: channels of the grid.

@@ -8,8 +8,8 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from mmcontrast.errors import InputError
-from mmcontrast.ops.distributed import all_reduce_sum, world
-from mmcontrast.ops.sphere import unit
+from mmcontrast.ops.distributed import all_reduce_sum, world_size
+from mmcontrast.ops.sphere import l2_normalize
 
 Head = Literal["linear", "mlp", "none"]
 
@@ -23,7 +23,7 @@ class GlobalBatchNorm(nn.BatchNorm1d):
         Raises:
             InputError: one sample in all, in training.
         """
-        size = world()[1]
+        size = world_size()
         count = size * x.numel() // self.num_features
         if self.training and count < 2:
             raise InputError("batch norm needs at least 2 samples in training and got 1; raise data.batch_size")
@@ -31,10 +31,10 @@ class GlobalBatchNorm(nn.BatchNorm1d):
             return super().forward(x)
         wide = x.to(torch.promote_types(x.dtype, torch.float32)).movedim(1, -1)  # (B, [T,] D)
         mean = all_reduce_sum(wide.flatten(0, -2).sum(0)) / count
-        centred = wide - mean
-        variance = all_reduce_sum(centred.square().flatten(0, -2).sum(0)) / count
+        centered = wide - mean
+        variance = all_reduce_sum(centered.square().flatten(0, -2).sum(0)) / count
         self._remember(mean.detach(), variance.detach(), count)
-        y = centred * (variance + self.eps).rsqrt()
+        y = centered * (variance + self.eps).rsqrt()
         return (y if self.weight is None else y * self.weight + self.bias).to(x.dtype).movedim(-1, 1)
 
     def _remember(self, mean: Tensor, variance: Tensor, count: int) -> None:
@@ -110,4 +110,4 @@ class PrototypeHead(nn.Module):
         directions = F.normalize(self.prototypes, dim=1)  # weight norm with its gain fixed at 1
         if directions.requires_grad:
             directions.register_hook(lambda gradient: gradient * self.learning)
-        return F.linear(unit(self.mlp(x)).to(directions.dtype), directions)
+        return F.linear(l2_normalize(self.mlp(x)).to(directions.dtype), directions)

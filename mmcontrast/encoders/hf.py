@@ -150,9 +150,7 @@ def _preprocessing(name: str | Path) -> dict[str, Any]:
     try:
         settings, _ = ImageProcessingMixin.get_image_processor_dict(name)
     except OSError as error:
-        raise InputError(
-            f"{name} has no preprocessor_config.json, which says how its pictures are normalised"
-        ) from error
+        raise InputError(f"{name} has no preprocessor_config.json, which says how its images are normalized") from error
     return settings
 
 

@@ -1,4 +1,4 @@
-"""Network in network, as RotNet uses it on small pictures.
+"""Network in network, as RotNet uses it on small images.
 
 Lin, Chen, Yan, ICLR 2014.  https://arxiv.org/abs/1312.4400; Gidaris, Singh, Komodakis, ICLR 2018, section 3.1.
 https://arxiv.org/abs/1803.07728
@@ -23,9 +23,9 @@ class NIN(Encoder):
     Args:
         width: channels of a layer; 192 in the paper.  The first block narrows to 5/6 and then to half of it.
         depth: number of blocks, at least 2; 3 to 5 in the paper.
-        image_size: side in pixels that pictures are brought to for the pooled face.
-        in_channels: 1 for grey, 2 for ab, 3 for RGB.
-        mean, std: normalisation, per channel; None: CIFAR-10's of RGB, 0.5 and 0.25 of others.
+        image_size: side in pixels that images are brought to for the pooled face.
+        in_channels: 1 for gray, 2 for ab, 3 for RGB.
+        mean, std: normalization, per channel; None: CIFAR-10's of RGB, 0.5 and 0.25 of others.
     """
 
     def __init__(

@@ -52,7 +52,7 @@ class OpenClipImage(Encoder):
     def grid(self, image: Tensor) -> Tensor:
         """(B, 3, H, W) in [0, 1] -> (B, D, ceil(H / stride), ceil(W / stride)), joint space (MaskCLIP, 2112.01071).
 
-        The tower's positions are fixed: a picture of another size is seen at the tower's, and its grid resampled.
+        The tower's positions are fixed: an image of another size is seen at the tower's, and its grid resampled.
         """
         size = [-(-side // self.stride) for side in image.shape[-2:]]
         x = F.interpolate(image, self.net.image_size, mode="bilinear", antialias=True)
@@ -71,7 +71,7 @@ class OpenClipImage(Encoder):
         return F.interpolate(cells.movedim(-1, 1), size, mode="bilinear", align_corners=False)
 
     def drop_patches(self, rate: float) -> None:
-        """While training, leave out a random share ``rate`` of each picture's patches (FLIP, 2212.00794)."""
+        """While training, leave out a random share ``rate`` of each image's patches (FLIP, 2212.00794)."""
         if isinstance(self.net, TimmModel):
             drop_patches(self.net.trunk, rate)
         elif isinstance(self.net, VisionTransformer):

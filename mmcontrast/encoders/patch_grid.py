@@ -1,4 +1,4 @@
-"""A picture as a grid of half-overlapping patches, each encoded on its own."""
+"""An image as a grid of half-overlapping patches, each encoded on its own."""
 
 from torch import Tensor
 
@@ -15,13 +15,13 @@ class PatchGrid(Encoder):
         encoder: of one patch.
         patch: side in pixels.
         step: pixels from one patch to the next.
-        image_size: side of the whole picture in pixels.
+        image_size: side of the whole image in pixels.
     """
 
     def __init__(self, encoder: Encoder, patch: int = 64, step: int = 32, image_size: int = 256) -> None:
-        super().__init__()  # the inner encoder normalises
+        super().__init__()  # the inner encoder normalizes
         if patch > image_size:
-            raise InputError(f"patches of {patch} pixels do not fit pictures of {image_size}")
+            raise InputError(f"patches of {patch} pixels do not fit images of {image_size}")
         self.net, self.patch, self.step = encoder, patch, step
         self.dim, self.stride, self.image_size = encoder.dim, step, image_size
         self.interpolation, self.crop = encoder.interpolation, encoder.crop
@@ -30,10 +30,10 @@ class PatchGrid(Encoder):
         """(B, 3, H, W) in [0, 1] -> (B, D, rows, columns).
 
         Raises:
-            InputError: the picture is smaller than a patch.
+            InputError: the image is smaller than a patch.
         """
         if min(image.shape[2:]) < self.patch:
-            raise InputError(f"pictures of {tuple(image.shape[2:])} pixels are smaller than a patch of {self.patch}")
+            raise InputError(f"images of {tuple(image.shape[2:])} pixels are smaller than a patch of {self.patch}")
         cut = image.unfold(2, self.patch, self.step).unfold(3, self.patch, self.step)  # (B, 3, r, c, p, p)
         features = self.net(cut.permute(0, 2, 3, 1, 4, 5).flatten(0, 2))  # (B r c, D)
         return features.unflatten(0, (len(image), *cut.shape[2:4])).permute(0, 3, 1, 2)

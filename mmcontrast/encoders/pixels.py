@@ -8,13 +8,13 @@ from mmcontrast.ops.color import rgb_to_lab
 
 
 class RawPixels(Encoder):
-    """A picture's own values, grey being zero.
+    """An image's own values, gray being zero.
 
     Attributes:
         dim: length of the pooled face, 3 image_size^2; the grid has 3 stride^2 channels.
 
     Args:
-        image_size: side in pixels that pictures are brought to for the pooled face.
+        image_size: side in pixels that images are brought to for the pooled face.
         stride: side of a patch of the grid in pixels.
     """
 
@@ -46,7 +46,7 @@ class LabPatches(Encoder):
         self.stride, self.dim, self.image_size = stride, 3 * stride * stride, 224
 
     def grid(self, image: Tensor) -> Tensor:
-        """(B, 3, H, W) in [0, 1] -> (B, 3 stride^2, ceil(H / stride), ceil(W / stride)): L centred, length 6."""
+        """(B, 3, H, W) in [0, 1] -> (B, 3 stride^2, ceil(H / stride), ceil(W / stride)): L centered, length 6."""
         lab = rgb_to_lab(_whole_cells(image, self.stride)) - image.new_tensor([50.0, 0, 0]).view(3, 1, 1)
         return 6 * F.normalize(F.pixel_unshuffle(lab, self.stride), dim=1)  # products of 36 suit temperatures near 1
 

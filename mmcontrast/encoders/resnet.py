@@ -22,8 +22,8 @@ class ResNet(Encoder):
     Args:
         widths: channels of the stem and of each block.
         strides: of the stem and of each block.
-        image_size: side in pixels that pictures are brought to for the pooled face.
-        mean, std: normalisation, per channel; ImageNet's if not given.
+        image_size: side in pixels that images are brought to for the pooled face.
+        mean, std: normalization, per channel; ImageNet's if not given.
     """
 
     def __init__(

@@ -31,13 +31,13 @@ class TimmEncoder(Encoder):
         pretrained: fetch the weights that timm names for it.
         weights: a .safetensors or .pth file in timm's naming instead; its classifier is dropped, its position
             embeddings and first convolution are adapted to ``image_size`` and ``in_channels``.
-        image_size: side of the pictures in pixels; None: the network's own.
-        in_channels: 1 for grey, 3 for RGB.
-        mean, std: normalisation; None: the network's own.
-        levels: strides whose features the grid joins, e.g. (8, 16): each L2-normalised, up-sampled to the finest
+        image_size: side of the images in pixels; None: the network's own.
+        in_channels: 1 for gray, 3 for RGB.
+        mean, std: normalization; None: the network's own.
+        levels: strides whose features the grid joins, e.g. (8, 16): each L2-normalized, up-sampled to the finest
             (convolutional networks only).
         output_stride: dilate the last stages so that the grid keeps this stride (8 or 16, where timm offers it).
-        cifar_stem: a ResNet's 7x7 convolution and pooling become one 3x3 convolution, for pictures of 32 to 64 pixels
+        cifar_stem: a ResNet's 7x7 convolution and pooling become one 3x3 convolution, for images of 32 to 64 pixels
             (2002.05709, appendix B.9).
         drop_path: rate of stochastic depth.
     """
@@ -120,7 +120,7 @@ class TimmEncoder(Encoder):
         """(B, C, H, W) in [0, 1] -> (B, D)."""
         return self.net(self._prepare(image)) if self.own_pooling else super().forward(image)
 
-    def fine(self) -> Encoder:
+    def for_dense_tasks(self) -> Encoder:
         """Of a convolutional network that ends at stride 32, strides 8 and 16 joined; others themselves."""
         strides = {info["reduction"] for info in self.net.feature_info}
         if self.levels is not None or self.stride <= 16 or not {8, 16} <= strides:
@@ -164,7 +164,7 @@ class TimmEncoder(Encoder):
         return rows[..., prefix:].mean(2).unflatten(2, size)  # (B, heads, queries, P + h w) -> (B, heads, h, w)
 
     def _prepare(self, image: Tensor) -> Tensor:
-        """Normalised; padded to whole patches for a transformer, channels last (faster) for a convolutional network."""
+        """Normalized; padded to whole patches for a transformer, channels last (faster) for a convolutional network."""
         x = self.normalize(image)
         if not self.tokens:
             x = x.contiguous(memory_format=torch.channels_last)
@@ -174,7 +174,7 @@ class TimmEncoder(Encoder):
         return F.pad(x, (0, right, 0, below), mode="replicate") if right or below else x
 
     def drop_patches(self, rate: float) -> None:
-        """While training, leave out a random share ``rate`` of each picture's patches (FLIP, 2212.00794)."""
+        """While training, leave out a random share ``rate`` of each image's patches (FLIP, 2212.00794)."""
         drop_patches(self.net, rate)
 
     def layer_ids(self) -> dict[str, int]:

@@ -20,7 +20,7 @@ from mmcontrast.ops.patches import sincos_positions
 class ViT(TimmEncoder):
     """A vision transformer of any shape; ``TimmEncoder`` has the named ones.
 
-    The default is ViT-S/16.  It takes pictures of any size: positions are interpolated.
+    The default is ViT-S/16.  It takes images of any size: positions are interpolated.
 
     Args:
         image_size: side in pixels that the positions are made for.
@@ -33,7 +33,7 @@ class ViT(TimmEncoder):
         layer_scale: initial factor of each residual branch; None: no such factors.
         drop_path: rate of stochastic depth.
         pooling: the pooled face is the class token ("cls") or the mean of the patches ("mean").
-        mean, std: normalisation.
+        mean, std: normalization.
     """
 
     def __init__(
@@ -110,7 +110,7 @@ def encode_tokens(
 
 
 def require_tokens(encoder: Encoder, method: str) -> TimmEncoder:
-    """The encoder, if it is a plain vision transformer of timm that takes any picture size.
+    """The encoder, if it is a plain vision transformer of timm that takes any image size.
 
     Raises:
         InputError: it is another kind of network.

@@ -35,7 +35,7 @@ def contour_accuracy(mask: np.ndarray, truth: np.ndarray, tolerance: float = TOL
 
 
 def contour(mask: np.ndarray) -> np.ndarray:
-    """(H, W) bool -> (H, W) bool: pixels that differ from their neighbour right, below or right below."""
+    """(H, W) bool -> (H, W) bool: pixels that differ from their neighbor right, below or right below."""
     edge = np.zeros_like(mask)
     edge[:, :-1] |= mask[:, :-1] != mask[:, 1:]
     edge[:-1] |= mask[:-1] != mask[1:]

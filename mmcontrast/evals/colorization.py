@@ -1,4 +1,4 @@
-"""How near predicted colours are: the area under the curve of Zhang, Isola and Efros (1603.08511, section 3.1)."""
+"""How near predicted colors are: the area under the curve of Zhang, Isola and Efros (1603.08511, section 3.1)."""
 
 from itertools import chain
 from pathlib import Path
@@ -9,15 +9,15 @@ import torch.nn.functional as F
 from torch import Tensor
 from tqdm import tqdm
 
-from mmcontrast.data.images import Images
-from mmcontrast.data.sampler import Key
+from mmcontrast.data.datasets.images import Images
+from mmcontrast.data.sampler import SampleKey
 from mmcontrast.errors import InputError
-from mmcontrast.evals.features import evaluating
+from mmcontrast.inference.extract import evaluating
+from mmcontrast.inference.image_batches import read_ahead, to_float
 from mmcontrast.methods.colorization import Colorization
 from mmcontrast.methods.split_brain import SplitBrain
 from mmcontrast.ops.color import rgb_to_lab
 from mmcontrast.ops.color_bins import ColorBins
-from mmcontrast.predict.images import read_ahead, to_float
 
 FARTHEST = 150  # units of ab, where the curve ends
 
@@ -29,10 +29,10 @@ def colorization(
     batch_size: int = 32,
     progress: bool = False,
 ) -> dict[str, Any]:
-    """Colours of photographs from their lightness, beside leaving them grey.
+    """Colors of photographs from their lightness, beside leaving them gray.
 
     The curve is the share of pixels whose predicted ab is within t of the photograph's, for t from 0 to 150.  Most
-    pixels are nearly grey, which favours pale colours; in the balanced figure each bin of true colours counts alike.
+    pixels are nearly gray, which favors pale colors; in the balanced figure each bin of true colors counts alike.
     Pixels are cells of the predicted map.  The method is left in the mode it was in.
 
     Args:
@@ -40,19 +40,19 @@ def colorization(
         temperature: of the annealed mean; None: the method's.
         progress: show a bar on a terminal's stderr.
     Returns:
-        ``auc``, ``auc_balanced`` in [0, 1], ``error`` the mean distance in ab, ``chroma`` the mean distance from grey,
-        of the model; the same below ``grey``; ``chroma_photographs``, ``n``, ``unreadable``.
+        ``auc``, ``auc_balanced`` in [0, 1], ``error`` the mean distance in ab, ``chroma`` the mean distance from gray,
+        of the model; the same below ``gray``; ``chroma_photographs``, ``n``, ``unreadable``.
     Raises:
-        InputError: no picture can be read.
+        InputError: no image can be read.
     """
     images = data if isinstance(data, Images) else Images(data, method.encoder.image_size)
     device = next(chain(method.parameters(), method.buffers())).device
     bins = ColorBins().to(device)
-    tallies = {name: Tally(len(bins.centers), device) for name in ("model", "grey")}
+    tallies = {name: Tally(len(bins.centers), device) for name in ("model", "gray")}
     unreadable = 0
-    bar = tqdm(total=len(images), unit="picture", disable=None if progress else True, leave=False)
+    bar = tqdm(total=len(images), unit="image", disable=None if progress else True, leave=False)
     with bar, evaluating(method):
-        for batch, errors in read_ahead(lambda place: images.pixels(Key(place)), range(len(images)), batch_size):
+        for batch, errors in read_ahead(lambda place: images.pixels(SampleKey(place)), range(len(images)), batch_size):
             bar.update(len(errors))
             unreadable += len(errors) - len(batch)
             if not len(batch):
@@ -62,21 +62,21 @@ def colorization(
             truth = F.adaptive_avg_pool2d(rgb_to_lab(image)[:, 1:], (found.shape[2], found.shape[3]))
             kind = bins.encode(truth)[0][:, 0]  # (B, h, w), the nearest bin
             tallies["model"].add(found, truth, kind)
-            tallies["grey"].add(torch.zeros_like(truth), truth, kind)
+            tallies["gray"].add(torch.zeros_like(truth), truth, kind)
     if unreadable == len(images):
-        raise InputError(f"none of the {len(images)} pictures can be read")
-    grey = tallies["grey"].figures()
+        raise InputError(f"none of the {len(images)} images can be read")
+    gray = tallies["gray"].figures()
     return {
         **tallies["model"].figures(),
-        "grey": grey,
-        "chroma_photographs": grey["error"],
+        "gray": gray,
+        "chroma_photographs": gray["error"],
         "n": len(images) - unreadable,
         "unreadable": unreadable,
     }
 
 
 class Tally:
-    """Counts of cells by true bin and by distance, rounded up; its size does not grow with the pictures."""
+    """Counts of cells by true bin and by distance, rounded up; its size does not grow with the images."""
 
     def __init__(self, bins: int, device: torch.device) -> None:
         self.counts = torch.zeros(bins, FARTHEST + 2, dtype=torch.float64, device=device)

@@ -1,4 +1,4 @@
-"""Keypoints carried between pictures of one class, as on PF-WILLOW (Ham et al. 2016, https://arxiv.org/abs/1511.05065)."""
+"""Keypoints carried between images of one class, as on PF-WILLOW (Ham et al. 2016, https://arxiv.org/abs/1511.05065)."""
 
 import json
 from collections.abc import Callable, Mapping
@@ -10,9 +10,9 @@ import torch
 from torch import Tensor
 from tqdm import tqdm
 
-from mmcontrast.data.archives import Root
-from mmcontrast.data.decode import decode
-from mmcontrast.data.samples import Samples
+from mmcontrast.data.io.archives import Root
+from mmcontrast.data.io.decode import decode
+from mmcontrast.data.io.samples import Samples
 from mmcontrast.errors import InputError
 from mmcontrast.ops.geometry import pixel_index
 
@@ -23,30 +23,30 @@ Describe = Callable[[np.ndarray], Tensor]
 def evaluate_correspondence(
     models: Mapping[str, Describe], root: Root, progress: bool = False
 ) -> dict[str, dict[str, Any]]:
-    """Every ordered pair of pictures of a class; keypoint i of one is looked for in the whole other one.
+    """Every ordered pair of images of a class; keypoint i of one is looked for in the whole other one.
 
-    A picture that appears in several subsets counts once, by its pixels.
+    An image that appears in several subsets counts once, by its pixels.
 
     Args:
         models: name -> (H, W, 3) uint8 -> (D, H, W) descriptors.
-        root: pictures with KEY.json ``{"keypoints": [[x, y], ...], "class": name}`` in pixels.
+        root: images with KEY.json ``{"keypoints": [[x, y], ...], "class": name}`` in pixels.
     Returns:
-        By model ``pck@0.05`` and ``pck@0.1`` (share of keypoints within that part of the other picture's longer side),
+        By model ``pck@0.05`` and ``pck@0.1`` (share of keypoints within that part of the other image's longer side),
         ``pck_box@0.05`` and ``pck_box@0.1`` (of the longer side of its keypoints' box), ``per_class``, ``pairs``,
         ``points``.
     Raises:
-        InputError: a picture without keypoints, with keypoints outside it or more or fewer than others of its class,
-            or no class with two pictures.
+        InputError: an image without keypoints, with keypoints outside it or more or fewer than others of its class,
+            or no class with two images.
     """
     classes = _read(root)
     results = {}
     for name, describe in models.items():
         per_class: dict[str, list[np.ndarray]] = {}
-        for label, pictures in tqdm(classes.items(), disable=not progress, unit="class", leave=False):
-            described = [describe(image) for image, _ in pictures]
-            for a, b in permutations(range(len(pictures)), 2):
-                found = _carry(described[a], described[b], pictures[a][1])
-                truth, shape = pictures[b][1], pictures[b][0].shape
+        for label, images in tqdm(classes.items(), disable=not progress, unit="class", leave=False):
+            described = [describe(image) for image, _ in images]
+            for a, b in permutations(range(len(images)), 2):
+                found = _carry(described[a], described[b], images[a][1])
+                truth, shape = images[b][1], images[b][0].shape
                 error = np.linalg.norm(found - truth, axis=1)
                 box = max(np.ptp(truth, axis=0).max(), 1)
                 per_class.setdefault(label, []).append(np.stack([error / max(shape[:2]), error / box]))  # (2, N)
@@ -68,13 +68,13 @@ def _carry(a: Tensor, b: Tensor, points: np.ndarray) -> np.ndarray:
 
 
 def _figures(errors: list[np.ndarray]) -> dict[str, Any]:
-    """Relative errors (2, N) of each pair: by the picture's and by the box's longer side."""
-    of_picture, of_box = np.concatenate(errors, 1)
+    """Relative errors (2, N) of each pair: by the image's and by the box's longer side."""
+    of_image, of_box = np.concatenate(errors, 1)
     return {
-        **{f"pck@{t:g}": float((of_picture <= t).mean()) for t in THRESHOLDS},
+        **{f"pck@{t:g}": float((of_image <= t).mean()) for t in THRESHOLDS},
         **{f"pck_box@{t:g}": float((of_box <= t).mean()) for t in THRESHOLDS},
         "pairs": len(errors),
-        "points": len(of_picture),
+        "points": len(of_image),
     }
 
 
@@ -87,21 +87,21 @@ def _read(root: Root) -> dict[str, list[tuple[np.ndarray, np.ndarray]]]:
         image = decode(samples.read(index, "image") or b"", name=name)
         if (points < -0.5).any() or (points > np.array(image.shape[1::-1]) + 0.5).any():
             raise InputError(f"{name}: has keypoints outside its {image.shape[1]}x{image.shape[0]} pixels")
-        pictures = classes.setdefault(label, [])
-        if pictures and len(pictures[0][1]) != len(points):
+        images = classes.setdefault(label, [])
+        if images and len(images[0][1]) != len(points):
             raise InputError(
-                f"{name}: has {len(points)} keypoints, but the first of class {label!r} has {len(pictures[0][1])}"
+                f"{name}: has {len(points)} keypoints, but the first of class {label!r} has {len(images[0][1])}"
             )
         if (content := image.tobytes()) not in seen:
             seen.add(content)
-            pictures.append((image, points))
-    if all(len(pictures) < 2 for pictures in classes.values()):
-        raise InputError(f"{root}: no class has two pictures")
+            images.append((image, points))
+    if all(len(images) < 2 for images in classes.values()):
+        raise InputError(f"{root}: no class has two images")
     return classes
 
 
 def _record(text: str | None, name: str) -> tuple[str, np.ndarray]:
-    """Class and (N, 2) pixels of a picture's KEY.json."""
+    """Class and (N, 2) pixels of an image's KEY.json."""
     if text is None:
         raise InputError(f"{name}: has no KEY.json with keypoints")
     try:

@@ -1,4 +1,4 @@
-"""Video object segmentation scored as DAVIS scores it: J, F and their mean, per object, film and frame."""
+"""Video object segmentation scored as DAVIS scores it: J, F and their mean, per object, video and frame."""
 
 import time
 from collections.abc import Callable, Iterable, Iterator
@@ -10,9 +10,9 @@ import numpy as np
 from scipy.optimize import linear_sum_assignment
 from tqdm import tqdm
 
-from mmcontrast.data.davis import VOID, Davis
-from mmcontrast.data.masks import write_mask
-from mmcontrast.data.video import Video
+from mmcontrast.data.datasets.davis import VOID, Davis
+from mmcontrast.data.io.masks import write_mask
+from mmcontrast.data.io.video import Video
 from mmcontrast.errors import InputError
 from mmcontrast.evals.boundary import contour_accuracy, region_similarity
 
@@ -20,7 +20,7 @@ PROPOSALS = 20  # objects that an unsupervised result may have
 
 
 class Tracker(Protocol):
-    """What carries a mask through a film."""
+    """What carries a mask through a video."""
 
     def iter_masks(self, video: Video, first_mask: np.ndarray) -> Iterator[np.ndarray]:
         """(H, W) uint8 ids for each frame."""
@@ -29,7 +29,7 @@ class Tracker(Protocol):
 
 @dataclass
 class Scores:
-    """One film: (objects, scored frames) in [0, 1]."""
+    """One video: (objects, scored frames) in [0, 1]."""
 
     J: np.ndarray
     F: np.ndarray
@@ -46,24 +46,24 @@ class Scores:
 
 @dataclass
 class Report:
-    """All films of an evaluation."""
+    """All videos of an evaluation."""
 
-    films: dict[str, Scores] = field(default_factory=dict)
+    videos: dict[str, Scores] = field(default_factory=dict)
 
     def as_dict(self) -> dict[str, Any]:
         """``J``, ``F`` and ``J&F`` over all objects, ``per_sequence``, and ``seconds_per_frame`` where a model ran."""
-        J, F = (np.concatenate([getattr(s, name).mean(1) for s in self.films.values()]).mean() for name in "JF")
-        times = [s.seconds_per_frame for s in self.films.values() if s.seconds_per_frame is not None]
+        J, F = (np.concatenate([getattr(s, name).mean(1) for s in self.videos.values()]).mean() for name in "JF")
+        times = [s.seconds_per_frame for s in self.videos.values() if s.seconds_per_frame is not None]
         return {
             "J": float(J),
             "F": float(F),
             "J&F": float(J + F) / 2,
-            "per_sequence": {name: scores.summary() for name, scores in self.films.items()},
+            "per_sequence": {name: scores.summary() for name, scores in self.videos.items()},
             "seconds_per_frame": float(np.mean(times)) if times else None,
         }
 
     def table(self) -> str:
-        """One line a film, in percent, and the mean over all objects."""
+        """One line a video, in percent, and the mean over all objects."""
         total = self.as_dict()
         rows = {**total["per_sequence"], "mean": total}
         width = max(map(len, rows))
@@ -80,13 +80,13 @@ def evaluate(
     save: str | Path | None = None,
     progress: bool = False,
 ) -> Report:
-    """Scores a tracker, or result masks in a folder FOLDER/FILM/00000.png.
+    """Scores a tracker, or result masks in a folder FOLDER/VIDEO/00000.png.
 
     The first and the last frame are not scored, except in the unsupervised task, where a result's objects are matched
     to the annotated ones as well as can be and void pixels do not count.
 
     Args:
-        data: films with the truth.
+        data: videos with the truth.
         source: what carries the first mask on, or the folder of results.
         save: writes a tracker's masks to such a folder.
         progress: show a bar on stderr.
@@ -110,7 +110,7 @@ def evaluate(
             if len(results) != len(truth):
                 raise InputError(f"{name}: {len(results)} masks for {len(truth)} annotated frames")
             score = _unsupervised if data.task == "unsupervised" else _semi_supervised
-            report.films[name] = Scores(*score(truth, results), seconds)
+            report.videos[name] = Scores(*score(truth, results), seconds)
     return report
 
 
@@ -120,7 +120,7 @@ def _track(
     folder = Path(save) / name if save else None
     if folder:
         folder.mkdir(parents=True, exist_ok=True)
-    for number, mask in enumerate(tracker.iter_masks(data.film(name), np.where(first == VOID, 0, first))):
+    for number, mask in enumerate(tracker.iter_masks(data.video(name), np.where(first == VOID, 0, first))):
         if folder:
             write_mask(folder / f"{number:05d}.png", mask)
         step()
@@ -132,7 +132,7 @@ def _read_results(data: Davis, folder: Path, files: list[Path], step: Callable[[
         path = folder / file.name
         unscored = data.task == "semi-supervised" and number in (0, len(files) - 1)
         if not path.is_file() and not unscored:
-            raise InputError(f"{path}: no such result; wanted a mask for every frame of the film")
+            raise InputError(f"{path}: no such result; wanted a mask for every frame of the video")
         truth = data.read(file)
         mask = data.read(path) if path.is_file() else truth
         if mask.shape != truth.shape:

@@ -10,11 +10,11 @@ from matplotlib.figure import Figure
 from torch import Tensor
 from tqdm import tqdm
 
-from mmcontrast.data.matches import FindMatches
-from mmcontrast.data.raw_pairs import raw_pair
-from mmcontrast.data.sampler import Key
-from mmcontrast.data.scene_report import check_geometry
-from mmcontrast.data.scenes import Scene, Scenes, View, open_scenes
+from mmcontrast.data.augment.find_matches import FindMatches
+from mmcontrast.data.datasets.view_pair import raw_pair
+from mmcontrast.data.rgbd.check import check_geometry
+from mmcontrast.data.rgbd.scenes import Scene, Scenes, View, open_scenes
+from mmcontrast.data.sampler import SampleKey
 from mmcontrast.errors import InputError
 from mmcontrast.ops.geometry import pixel_grid, pixel_index, unproject
 
@@ -28,10 +28,10 @@ Describe = Callable[[np.ndarray], Tensor]
 
 
 class Trials(NamedTuple):
-    """By point: pixel error, metres off (NaN where b has no depth), share of pixels nearer than the truth."""
+    """By point: pixel error, meters off (NaN where b has no depth), share of pixels nearer than the truth."""
 
     pixels: np.ndarray
-    metres: np.ndarray
+    meters: np.ndarray
     closer: np.ndarray
 
 
@@ -56,7 +56,7 @@ def evaluate_dense(
     seed: int = 0,
     progress: bool = False,
 ) -> dict[str, dict[str, Any]]:
-    """Matches points by the nearest descriptor of the whole other picture, or of its objects.
+    """Matches points by the nearest descriptor of the whole other image, or of its objects.
 
     Args:
         models: name -> (H, W, 3) uint8 -> (D, H, W) descriptors; all are tried on the same points.
@@ -115,16 +115,16 @@ def draw_pairs(
             if a == b or not low <= scene.overlap(a, b)[0] < high:
                 continue
             view_a, view_b = scene.view(a, size), scene.view(b, size)
-            xy_a, xy_b = truth(find, view_a, view_b, scene.depth_unit, Key(found, number, seed))
+            xy_a, xy_b = truth(find, view_a, view_b, scene.depth_unit, SampleKey(found, number, seed))
             if len(xy_a) >= points // 4:
                 found += 1
                 yield EvaluationPair(overlap, view_a, view_b, scene.depth_unit, xy_a, xy_b)
 
 
-def truth(find: FindMatches, a: View, b: View, depth_unit: float, key: Key) -> tuple[Tensor, Tensor]:
+def truth(find: FindMatches, a: View, b: View, depth_unit: float, sample_key: SampleKey) -> tuple[Tensor, Tensor]:
     """Points of a and their places in b, both (N, 2)."""
     sample = raw_pair(
-        key,
+        sample_key,
         a.color,
         b.color,
         depth=(a.depth, b.depth),
@@ -162,9 +162,9 @@ def match_pair(describe: Describe, pair: EvaluationPair, masked: bool) -> Trials
         unproject(places[None], depth[pixel_index(places, height, width)][None], intrinsics)[0]
         for places in (xy, pair.xy_b)
     )
-    metres = torch.where(depth[best] > 0, (there - wanted).norm(dim=1), torch.nan)
+    meters = torch.where(depth[best] > 0, (there - wanted).norm(dim=1), torch.nan)
     pixels = (xy - pair.xy_b).norm(dim=1)
-    return Trials(pixels.numpy(), metres.numpy(), torch.cat(closer).cpu().numpy())
+    return Trials(pixels.numpy(), meters.numpy(), torch.cat(closer).cpu().numpy())
 
 
 def summarize(trials: list[Trials], side: int) -> dict[str, Any]:
@@ -172,16 +172,16 @@ def summarize(trials: list[Trials], side: int) -> dict[str, Any]:
 
     Args:
         trials: of each pair.
-        side: longer side of the pictures in pixels.
+        side: longer side of the images in pixels.
     Returns:
         ``pck@0.05``, ``pck@0.1`` (share of points within that part of the side), ``median_px``, ``mean_px``, ``auc_px``
         (area under the curve of the share of points within r, r up to a quarter of the side), ``median_3d_mm``,
         ``closer_than_truth`` (mean share of pixels whose descriptors are nearer than the true one's), ``pairs``,
         ``points``, and ``cdf``: the pixel errors at 0, 1, ..., 100 % of the points.
     """
-    pixels, metres, closer = (np.concatenate(column) for column in zip(*trials, strict=True))
+    pixels, meters, closer = (np.concatenate(column) for column in zip(*trials, strict=True))
     limit = _AUC_UP_TO * side
-    known = metres[np.isfinite(metres)]
+    known = meters[np.isfinite(meters)]
     return {
         **{f"pck@{t:g}": float((pixels <= t * side).mean()) for t in THRESHOLDS},
         "median_px": float(np.median(pixels)),

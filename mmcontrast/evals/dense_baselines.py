@@ -23,21 +23,21 @@ class DenseSift(Encoder):
     def grid(self, image: Tensor) -> Tensor:
         """(B, 3, H, W) in [0, 1] -> (B, 128, H / stride, W / stride)."""
         rows, columns = image.shape[2] // self.stride, image.shape[3] // self.stride
-        centre = (self.stride - 1) / 2
+        center = (self.stride - 1) / 2
         points = [
-            cv2.KeyPoint(x * self.stride + centre, y * self.stride + centre, self.size, 0)
+            cv2.KeyPoint(x * self.stride + center, y * self.stride + center, self.size, 0)
             for y in range(rows)
             for x in range(columns)
         ]
         sift, grids = cv2.SIFT.create(), []
-        for picture in (image * 255).round().byte().permute(0, 2, 3, 1).cpu().numpy():
-            _, found = sift.compute(cv2.cvtColor(picture, cv2.COLOR_RGB2GRAY), points)
+        for photo in (image * 255).round().byte().permute(0, 2, 3, 1).cpu().numpy():
+            _, found = sift.compute(cv2.cvtColor(photo, cv2.COLOR_RGB2GRAY), points)
             root = np.sqrt(found / np.maximum(found.sum(1, keepdims=True), 1e-6))
             grids.append(torch.from_numpy(root).T.reshape(128, rows, columns))
         return torch.stack(grids).to(image.device)
 
 
-class Noise(Encoder):
+class RandomDescriptors(Encoder):
     """Another random vector at every pixel: what chance gives."""
 
     def __init__(self, dim: int = 8) -> None:
@@ -45,8 +45,8 @@ class Noise(Encoder):
         self.stride, self.dim, self.image_size = 1, dim, 224
 
     def grid(self, image: Tensor) -> Tensor:
-        """(B, 3, H, W) -> (B, D, H, W), different for every picture, the same in every run."""
-        seeds = [int(picture.double().sum().item() * 1e3) for picture in image]
+        """(B, 3, H, W) -> (B, D, H, W), different for every image, the same in every run."""
+        seeds = [int(photo.double().sum().item() * 1e3) for photo in image]
         size = (self.dim, *image.shape[2:])
         draws = [torch.randn(size, generator=torch.Generator().manual_seed(seed)) for seed in seeds]
         return torch.stack(draws).to(image.device)

@@ -9,12 +9,12 @@ from torch import Tensor
 
 from mmcontrast.encoders.base import Encoder
 from mmcontrast.errors import InputError
-from mmcontrast.evals.accuracy_plots import Curve, draw_curves
 from mmcontrast.evals.fine_tune import classify, fine_tune
-from mmcontrast.evals.labelled import Data, Settings
+from mmcontrast.evals.labeled import Data, Settings
 from mmcontrast.evals.linear_probe import embed_blocks
 from mmcontrast.evals.logistic import SWEEP, accuracy, choose_C, fit_scaled
 from mmcontrast.evals.splits import draw, folds
+from mmcontrast.viz.accuracy_plots import Curve, draw_curves
 
 FOLDS = 5
 
@@ -40,7 +40,7 @@ def few_label(
 
     Args:
         encoder: any encoder, evaluated where it lies and left as it is.
-        train: labelled pictures: a folder of class folders, shards with KEY.cls, or a data set.
+        train: labeled images: a folder of class folders, shards with KEY.cls, or a data set.
         test: the same; its classes are among those of ``train``.
         fractions: shares of the labels of each class, at least one label.
         per_class: numbers of labels of each class; they take the place of ``fractions``.
@@ -49,7 +49,7 @@ def few_label(
         tune: fine-tune as well.
         epochs: of fine-tuning.
         lr: of fine-tuning.
-        settings: how pictures are embedded.
+        settings: how images are embedded.
         out: folder for accuracy_by_labels.png.
     Returns:
         ``fractions`` or ``per_class`` {amount: {"labels": number, "frozen": {"mean", "std", "runs"}, "fine_tuned": the
@@ -121,4 +121,4 @@ def _draw(amounts: dict[str, dict[str, Any]], file: Path, tested: int, seeds: in
             labels = [count for count, _ in found]
             deviations = [summary["std"] or 0.0 for _, summary in found]
             curves.append(Curve(name.replace("_", "-"), labels, [s["mean"] for _, s in found], deviations))
-    draw_curves(curves, file, "labels", f"{tested} test pictures, mean and deviation of {seeds} draws")
+    draw_curves(curves, file, "labels", f"{tested} test images, mean and deviation of {seeds} draws")

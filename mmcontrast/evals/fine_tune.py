@@ -11,14 +11,14 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from mmcontrast.data.augment import OneView
-from mmcontrast.data.images import Images
-from mmcontrast.data.sampler import Key
+from mmcontrast.data.augment.views import OneView
+from mmcontrast.data.datasets.images import Images
+from mmcontrast.data.sampler import SampleKey
 from mmcontrast.encoders.base import Encoder
 from mmcontrast.errors import InputError
-from mmcontrast.evals.features import evaluating
 from mmcontrast.evals.logistic import Classifier
-from mmcontrast.predict.images import read_ahead, to_float
+from mmcontrast.inference.extract import evaluating
+from mmcontrast.inference.image_batches import read_ahead, to_float
 
 
 class Tuned(nn.Module):
@@ -58,7 +58,7 @@ def fine_tune(
         target: (N,) int64, their classes.
         epochs: passes over the samples.
         lr: peak learning rate.
-        batch_size: pictures at once.
+        batch_size: images at once.
         seed: of order and augmentation.
     Returns:
         The fine-tuned copy, in evaluation mode.
@@ -79,8 +79,8 @@ def fine_tune(
     generator = torch.Generator().manual_seed(seed)
     for epoch in range(epochs):
         for chosen in torch.randperm(len(places), generator=generator).split(batch_size):
-            key = torch.tensor([Key(int(places[i]), epoch, seed).fold() for i in chosen], device=device)
-            image = augment({"image": pixels[chosen].to(device), "key": key})["image"]
+            sample_key = torch.tensor([SampleKey(int(places[i]), epoch, seed).to_int() for i in chosen], device=device)
+            image = augment({"image": pixels[chosen].to(device), "sample_key": sample_key})["image"]
             if len(chosen) == 1:  # batch norm cannot learn from one sample
                 model.eval()
             loss = F.cross_entropy(model(image), target[chosen.to(target.device)].to(device))
@@ -95,15 +95,15 @@ def fine_tune(
 def classify(model: Tuned, images: Images, places: Tensor, batch_size: int) -> Tensor:
     """(N,) samples that can be read -> (N, C) logits on the model's device."""
     device = model.encoder.mean.device
-    read = read_ahead(lambda place: images.pixels(Key(place)), places.tolist(), batch_size)
+    read = read_ahead(lambda place: images.pixels(SampleKey(place)), places.tolist(), batch_size)
     with evaluating(model):
         return torch.cat([model(to_float(image, device)) for image, _ in read])
 
 
 def _read(images: Images, places: Tensor) -> Tensor:
     """(N, 3, S, S) uint8, kept in memory: the labels are few."""
-    found = [image for image, _ in read_ahead(lambda place: images.pixels(Key(place)), places.tolist(), 64)]
+    found = [image for image, _ in read_ahead(lambda place: images.pixels(SampleKey(place)), places.tolist(), 64)]
     pixels = torch.cat(found)
     if len(pixels) != len(places):
-        raise InputError(f"{len(places) - len(pixels)} of {len(places)} pictures could be read before and cannot now")
+        raise InputError(f"{len(places) - len(pixels)} of {len(places)} images could be read before and cannot now")
     return pixels

@@ -1,4 +1,4 @@
-"""Classification by the votes of the nearest training pictures: features judged with nothing learned from labels.
+"""Classification by the votes of the nearest training images: features judged with nothing learned from labels.
 
 Wu et al., Unsupervised Feature Learning via Non-Parametric Instance Discrimination, 2018, section 3.4; with the
 settings of DINO (2104.14294): k in {10, 20, 100, 200}, temperature 0.07.  https://arxiv.org/abs/1805.01978
@@ -13,11 +13,12 @@ from torch import Tensor
 
 from mmcontrast.encoders.base import Encoder
 from mmcontrast.errors import InputError
-from mmcontrast.evals.accuracy_plots import Curve, draw_curves
-from mmcontrast.evals.confusion import confusion, draw_confusion
-from mmcontrast.evals.labelled import Data, Settings, embed_both
+from mmcontrast.evals.confusion import confusion
+from mmcontrast.evals.labeled import Data, Settings, embed_both
 from mmcontrast.evals.ranking import topk_hits
 from mmcontrast.ops.nearest import nearest
+from mmcontrast.viz.accuracy_plots import Curve, draw_curves
+from mmcontrast.viz.confusion import draw_confusion
 
 KS = (10, 20, 100, 200)
 
@@ -31,23 +32,23 @@ def knn(
     settings: Settings | None = None,
     out: Path | None = None,
 ) -> dict[str, Any]:
-    """Accuracy of the weighted vote of the k nearest training pictures.
+    """Accuracy of the weighted vote of the k nearest training images.
 
-    Neighbours are found by cosine similarity s, and each adds exp(s / temperature) to its class.
+    Neighbors are found by cosine similarity s, and each adds exp(s / temperature) to its class.
 
     Args:
         encoder: any encoder, evaluated where it lies and left in the mode it was in.
-        train: labelled pictures: a folder of class folders, shards with KEY.cls, or a data set.
+        train: labeled images: a folder of class folders, shards with KEY.cls, or a data set.
         test: the same; its classes are among those of ``train``.
-        ks: numbers of neighbours; None: those of 10, 20, 100 and 200 that the training set has.
+        ks: numbers of neighbors; None: those of 10, 20, 100 and 200 that the training set has.
         temperature: of the votes; 0.07 (DINO) or 0.1 (lightly, at k = 200).
-        settings: how pictures are embedded.
+        settings: how images are embedded.
         out: folder for accuracy_by_k.png and confusion.png.
     Returns:
         ``k`` {k: {"top1", "top5"}} in [0, 1] (equal votes count as a random order would have them), ``temperature``,
         ``n_train``, ``n_test``, ``unreadable``, ``classes``.
     Raises:
-        InputError: more neighbours than training pictures, a temperature of 0 or less, or unusable data.
+        InputError: more neighbors than training images, a temperature of 0 or less, or unusable data.
     """
     if temperature <= 0:
         raise InputError(f"temperature {temperature}: give a number above 0")
@@ -57,7 +58,7 @@ def knn(
     size = len(bank.vectors)
     ks = sorted(set(ks or [k for k in KS if k <= size] or [size]))
     if ks[-1] > size:
-        raise InputError(f"k {ks[-1]} is more than the {size} training pictures; give smaller ones")
+        raise InputError(f"k {ks[-1]} is more than the {size} training images; give smaller ones")
     classes = bank.images.classes
     device = encoder.mean.device
     unit = [F.normalize(part.vectors, dim=1) for part in (bank, queries)]
@@ -70,8 +71,8 @@ def knn(
         draw_curves(
             [Curve(f"temperature {temperature:g}", ks, points)],
             out / "accuracy_by_k.png",
-            "neighbours k",
-            f"kNN, {size} training and {len(target)} test pictures",
+            "neighbors k",
+            f"kNN, {size} training and {len(target)} test images",
         )
         shown = 20 if 20 in ks else ks[0]
         counts = confusion(target, votes[shown].argmax(1), len(classes)).cpu()
@@ -87,11 +88,11 @@ def knn(
 
 
 def vote(cosine: Tensor, labels: Tensor, classes: int, temperature: float, ks: Sequence[int]) -> dict[int, Tensor]:
-    """Shares of the votes by class, from the first k neighbours for each k.
+    """Shares of the votes by class, from the first k neighbors for each k.
 
     Args:
         cosine: (N, K) similarities, best first, K at least the largest k.
-        labels: (N, K) int64, classes of those neighbours.
+        labels: (N, K) int64, classes of those neighbors.
         classes: C.
     Returns:
         {k: (N, C)}, each row of sum 1.

@@ -14,12 +14,13 @@ from torch import Tensor, nn
 
 from mmcontrast.encoders.base import Encoder
 from mmcontrast.errors import InputError
-from mmcontrast.evals.accuracy_plots import Curve, draw_curves
-from mmcontrast.evals.confusion import confusion, draw_confusion
-from mmcontrast.evals.features import evaluating
-from mmcontrast.evals.labelled import Data, Labelled, Settings, embed_both
+from mmcontrast.evals.confusion import confusion
+from mmcontrast.evals.labeled import Data, Labeled, Settings, embed_both
 from mmcontrast.evals.logistic import SWEEP, Classifier, Scaling, accuracy, choose_C, fit_scaled
 from mmcontrast.evals.splits import hold_out
+from mmcontrast.inference.extract import evaluating
+from mmcontrast.viz.accuracy_plots import Curve, draw_curves
+from mmcontrast.viz.confusion import draw_confusion
 
 Protocol = Literal["lbfgs", "sgd"]
 Blocks = Literal["all"] | Sequence[int] | None
@@ -62,7 +63,7 @@ def linear_probe(
 
     Args:
         encoder: any encoder, evaluated where it lies and left in the mode it was in.
-        train: labelled pictures: a folder of class folders, shards with KEY.cls, or a data set.
+        train: labeled images: a folder of class folders, shards with KEY.cls, or a data set.
         test: the same; its classes are among those of ``train``.
         blocks: numbers of the encoder's blocks (negative ones count from the last), or "all"; None: its pooled face.
         protocol: "lbfgs", or "sgd" (rate 0.1, momentum 0.9, batch 256, no decay, cosine).
@@ -70,7 +71,7 @@ def linear_probe(
         held_out: share of ``train`` that chooses C.
         epochs: of SGD.
         seed: of the held-out part, and of SGD's order.
-        settings: how pictures are embedded.
+        settings: how images are embedded.
         out: folder for confusion.png and for accuracy_by_C.png and accuracy_by_block.png.
     Returns:
         ``features`` {"pooled" or "block i": {"top1", "top5", "train_top1", "dim", and with lbfgs "C", "validation"}} in
@@ -85,7 +86,7 @@ def linear_probe(
     y, target = fitting.labels.to(device), testing.labels.to(device)
     classes = fitting.images.classes
     if len(y.unique()) < 2:
-        raise InputError("all training pictures are of one class; a classifier needs two")
+        raise InputError("all training images are of one class; a classifier needs two")
     figures: dict[str, dict[str, Any]] = {}
     best = -1.0
     for (name, width), x, z in zip(
@@ -114,7 +115,7 @@ def linear_probe(
             counts = confusion(target, logits.argmax(1), len(classes)).cpu()
             draw_confusion(counts, classes, out / "confusion.png", f"Linear probe, {name}: {best:.1%} right")
     if out:
-        _draw(figures, out, f"Linear probe, {len(y)} training and {len(target)} test pictures")
+        _draw(figures, out, f"Linear probe, {len(y)} training and {len(target)} test images")
     return {
         "features": figures,
         "protocol": protocol,
@@ -128,7 +129,7 @@ def linear_probe(
 
 def embed_blocks(
     encoder: Encoder, train: Data, test: Data, blocks: Blocks, settings: Settings
-) -> tuple[Labelled, Labelled, dict[str, int]]:
+) -> tuple[Labeled, Labeled, dict[str, int]]:
     """Training and test features of the pooled face or of blocks side by side, and the width of each."""
     if blocks is None:
         both = embed_both(encoder, train, test, settings)

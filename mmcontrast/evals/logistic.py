@@ -57,13 +57,13 @@ def fit_logistic(
     max_iter: int = 1000,
     tolerance: float = 1e-4,
 ) -> Classifier:
-    """Minimises sum_n CE_n + ||weight||^2 / (2 C); the bias is free.
+    """Minimizes sum_n CE_n + ||weight||^2 / (2 C); the bias is free.
 
     Args:
         features: (N, D) float.
         target: (N,) int64 classes, or (N, C) float shares of the classes; a row may weigh less than 1.
         classes: number of classes.
-        C: inverse strength of the regularisation, as in scikit-learn.
+        C: inverse strength of the regularization, as in scikit-learn.
         start: where to begin; zeros if None.
         max_iter: iterations after which to stop.
         tolerance: stop when no component of the gradient of the mean loss is larger.
@@ -148,7 +148,7 @@ def choose_C(
     for C in sorted(set(sweep)):
         right = []
         for i, ((fitting, held_out), (x, rest)) in enumerate(zip(splits, parts, strict=True)):
-            fitted = fit_logistic(x, target[fitting], classes, C, classifiers[i], max_iter)  # begins at its neighbour
+            fitted = fit_logistic(x, target[fitting], classes, C, classifiers[i], max_iter)  # begins at its neighbor
             classifiers[i] = fitted
             right.append(accuracy(fitted(rest), target[held_out]))
         found[C] = sum(right) / len(right)

@@ -1,4 +1,4 @@
-"""Retrieval between pictures and captions: recall at 1, 5 and 10, both ways."""
+"""Retrieval between images and captions: recall at 1, 5 and 10, both ways."""
 
 from itertools import islice
 from pathlib import Path
@@ -7,13 +7,13 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from mmcontrast.data.pairs import ImageText
+from mmcontrast.data.datasets.image_text import ImageText
 from mmcontrast.errors import InputError
-from mmcontrast.evals.features import evaluating, extract
 from mmcontrast.evals.ranking import recall_at
+from mmcontrast.inference.extract import evaluating, extract
+from mmcontrast.inference.image_batches import square
+from mmcontrast.inference.prompts import PROMPT_BATCH
 from mmcontrast.methods.clip import CLIP
-from mmcontrast.predict.images import square
-from mmcontrast.predict.prompts import PROMPT_BATCH
 
 
 def retrieval(
@@ -23,25 +23,25 @@ def retrieval(
     cache: bool | Path = False,
     progress: bool = False,
 ) -> dict[str, Any]:
-    """Each picture looks for one of its captions among all captions; each caption looks for its picture.
+    """Each image looks for one of its captions among all captions; each caption looks for its image.
 
-    Pictures are embedded once, with all captions of each (five for Flickr8k and COCO), as Karpathy and Fei-Fei
+    Images are embedded once, with all captions of each (five for Flickr8k and COCO), as Karpathy and Fei-Fei
     (1412.2306, section 4.1) defined it.  The method is left in the mode it was in.
 
     Args:
         method: a ``CLIP``.
-        data: pictures with captions (shards, a folder, a caption file), or a data set of them.
-        batch_size: pictures encoded at once.
-        cache: True keeps picture features in the user's cache folder; or a folder of your own.
+        data: images with captions (shards, a folder, a caption file), or a data set of them.
+        batch_size: images encoded at once.
+        cache: True keeps image features in the user's cache folder; or a folder of your own.
         progress: show a bar on a terminal's stderr.
     Returns:
         ``i2t_r1``, ``i2t_r5``, ``i2t_r10``, ``t2i_r1``, ``t2i_r5``, ``t2i_r10`` in [0, 1] (ties count as a random order
-        would have them), ``n_images``, ``n_captions``, ``unreadable`` pictures left out with their captions.
+        would have them), ``n_images``, ``n_captions``, ``unreadable`` images left out with their captions.
     """
     pairs = data if isinstance(data, ImageText) else ImageText(data, **square(method.encoder))
     image = extract(method, method.embed_image, pairs, batch_size, cache, progress)
     if not len(image.vectors):
-        raise InputError(f"none of the {len(pairs)} pictures can be read; the first is {image.unreadable[0]}")
+        raise InputError(f"none of the {len(pairs)} images can be read; the first is {image.unreadable[0]}")
     captions, owner = [], []
     for row, place in enumerate(image.places.tolist()):
         own = pairs.captions(place)

@@ -18,26 +18,27 @@ from tqdm import tqdm
 
 from mmcontrast.encoders.base import Encoder
 from mmcontrast.errors import InputError
-from mmcontrast.evals.confusion import confusion, draw_confusion
-from mmcontrast.evals.features import evaluating
+from mmcontrast.evals.confusion import confusion
 from mmcontrast.evals.logistic import choose_C, fit_scaled
 from mmcontrast.evals.segment_data import PixelLabels
-from mmcontrast.evals.segment_pictures import draw_segments
+from mmcontrast.inference.cache import cache_directory, content_key, fingerprint, load_array, save_array
+from mmcontrast.inference.extract import evaluating
+from mmcontrast.inference.frame_features import FrameFeatures
 from mmcontrast.ops.nearest import nearest
-from mmcontrast.predict.cache import cache_directory, content_key, fingerprint, load_array, save_array
-from mmcontrast.predict.frame_features import FrameFeatures
+from mmcontrast.viz.confusion import draw_confusion
+from mmcontrast.viz.segmentation import draw_segments
 
-PATCHES = 200_000  # of the training pictures, at most
+PATCHES = 200_000  # of the training images, at most
 SWEEP = (1e-4, 1e-3, 1e-2, 1e-1, 1.0)
 DRAWN = 4
 
 
 class Patches(NamedTuple):
-    """Training patches: ``features`` (N, D) unit vectors, ``shares`` (N, C) of the classes, ``picture`` (N,)."""
+    """Training patches: ``features`` (N, D) unit vectors, ``shares`` (N, C) of the classes, ``image`` (N,)."""
 
     features: Tensor
     shares: Tensor
-    picture: Tensor
+    image: Tensor
 
 
 def segment(
@@ -57,13 +58,13 @@ def segment(
 
     Args:
         encoder: any encoder with a grid, evaluated where it lies and left in the mode it was in.
-        train: pictures with a class for every pixel; see ``PixelLabels``.
-        test: the same; None: the last ``held_out`` of ``train`` in the order of names, so that neighbouring frames of
-            a film fall on the same side.
+        train: images with a class for every pixel; see ``PixelLabels``.
+        test: the same; None: the last ``held_out`` of ``train`` in the order of names, so that neighboring frames of
+            a video fall on the same side.
         ignore: class numbers of pixels that count nowhere.
         held_out: share of ``train`` that is tested on, where there is no ``test``.
-        resolution: short side in pixels at which pictures are seen; None: twice the encoder's size.
-        k: neighbours of each patch.
+        resolution: short side in pixels at which images are seen; None: twice the encoder's size.
+        k: neighbors of each patch.
         temperature: of their votes.
         cache: True keeps features in the user's cache folder; or a folder of your own.
         progress: show a bar on a terminal's stderr.
@@ -81,12 +82,12 @@ def segment(
     tested = learned if test is None else PixelLabels(test)
     cut = len(learned) if test is not None else min(len(learned) - 1, round(len(learned) * (1 - held_out)))
     if cut < 2:
-        raise InputError(f"{train}: {len(learned)} pictures are too few to learn from; give 3 or more")
+        raise InputError(f"{train}: {len(learned)} images are too few to learn from; give 3 or more")
     places = range(cut, len(learned)) if test is None else range(len(tested))
     ignored = torch.tensor(sorted(set(ignore)))
     frames = FrameFeatures(encoder, resolution or 2 * encoder.image_size)
     device = encoder.mean.device
-    bar = tqdm(total=cut + len(places), unit="picture", disable=None if progress else True, leave=False)
+    bar = tqdm(total=cut + len(places), unit="image", disable=None if progress else True, leave=False)
     with bar, evaluating(encoder):
         grids = _Grids(frames, learned, cache, bar)
         patches = _learn_from(grids, learned, range(cut), ignored)
@@ -94,15 +95,15 @@ def segment(
         classes = shares.shape[1]
         k = min(k, len(shares))
     features = patches.features.to(device)
-    late = patches.picture >= round(0.8 * cut)
-    late = late if late.any() and not late.all() else patches.picture == patches.picture.max()
+    late = patches.image >= round(0.8 * cut)
+    late = late if late.any() and not late.all() else patches.image == patches.image.max()
     split = (~late).nonzero()[:, 0].to(device), late.nonzero()[:, 0].to(device)
     C, _ = choose_C(features, shares, classes, [split], SWEEP)
     classifier = fit_scaled(features, shares, classes, C)
     counts = {name: torch.zeros(classes, classes, dtype=torch.int64) for name in ("linear", "knn")}
     drawn: list[tuple[np.ndarray, list[np.ndarray]]] = []
     shown = set(np.linspace(0, len(places) - 1, min(DRAWN, len(places))).round().astype(int).tolist())
-    bar = tqdm(total=len(places), unit="picture", disable=None if progress else True, leave=False)
+    bar = tqdm(total=len(places), unit="image", disable=None if progress else True, leave=False)
     with bar, evaluating(encoder):
         grids = _Grids(frames, tested, cache, bar)
         for number, place in enumerate(places):
@@ -114,9 +115,7 @@ def segment(
             }
             valid = ~torch.isin(truth, ignored)
             if (worst := int(truth[valid].max()) if valid.any() else 0) >= classes:
-                raise InputError(
-                    f"{tested.name(place)}: has class {worst}; the training pictures go up to {classes - 1}"
-                )
+                raise InputError(f"{tested.name(place)}: has class {worst}; the training images go up to {classes - 1}")
             for name, guess in guesses.items():
                 counts[name] += confusion(truth[valid], guess[valid], classes)
             if out and number in shown:
@@ -161,7 +160,7 @@ def class_shares(labels: Tensor, ignored: Tensor, classes: int, size: tuple[int,
 
 
 class _Grids:
-    """Grids of pictures, (h, w, D) on the CPU, each computed once and kept on disk."""
+    """Grids of images, (h, w, D) on the CPU, each computed once and kept on disk."""
 
     def __init__(self, frames: FrameFeatures, data: PixelLabels, cache: bool | Path, bar: tqdm) -> None:
         self.frames, self.data, self.bar, self.folder = frames, data, bar, None
@@ -191,7 +190,7 @@ def _learn_from(grids: _Grids, data: PixelLabels, places: range, ignored: Tensor
         raise InputError(f"{data.name(places[0])} and all others: every pixel is to be ignored")
     classes = max(len(data.classes), 1 + int(known.max()))
     random = torch.Generator().manual_seed(0)
-    features, shares, picture = [], [], []
+    features, shares, image = [], [], []
     for number, place in enumerate(places):
         grid = grids(place)
         share = class_shares(labels(place), ignored, classes, (grid.shape[0], grid.shape[1])).flatten(0, 1)
@@ -199,8 +198,8 @@ def _learn_from(grids: _Grids, data: PixelLabels, places: range, ignored: Tensor
         chosen = chosen[torch.randperm(len(chosen), generator=random)[: max(1, PATCHES // len(places))]]
         features.append(grid.flatten(0, 1)[chosen])
         shares.append(share[chosen])
-        picture.append(torch.full((len(chosen),), number))
-    return Patches(torch.cat(features), torch.cat(shares), torch.cat(picture))
+        image.append(torch.full((len(chosen),), number))
+    return Patches(torch.cat(features), torch.cat(shares), torch.cat(image))
 
 
 def _retrieve(grid: Tensor, features: Tensor, shares: Tensor, k: int, temperature: float) -> Tensor:

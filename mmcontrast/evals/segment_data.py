@@ -1,4 +1,4 @@
-"""Pictures with a class for every pixel, from shards and folders."""
+"""Images with a class for every pixel, from shards and folders."""
 
 import io
 import os
@@ -6,24 +6,24 @@ import os
 import numpy as np
 from PIL import Image, UnidentifiedImageError
 
-from mmcontrast.data.archives import Folder, Root, Store, extension, open_stores
-from mmcontrast.data.decode import EXTENSIONS, FORMATS, decode
-from mmcontrast.data.templates import read_classnames
+from mmcontrast.data.datasets.prompt_templates import read_classnames
+from mmcontrast.data.io.archives import Folder, Root, Store, extension, open_stores
+from mmcontrast.data.io.decode import EXTENSIONS, FORMATS, decode
 from mmcontrast.errors import InputError
 
 MASKS = ("mask", "label", "annot", "seg")  # a folder with one of these in its name holds classes
 
 
 class PixelLabels:
-    """Pictures and their classes, in the order of their names.
+    """Images and their classes, in the order of their names.
 
-    In a shard KEY.png beside KEY.jpg holds the classes of its pixels.  In a folder they lie beside the picture in the
+    In a shard KEY.png beside KEY.jpg holds the classes of its pixels.  In a folder they lie beside the image in the
     same way, or under the same name in a folder whose name has "mask", "label", "annot" or "seg" in it.
 
     Args:
         root: a folder, a .tar, .tar.gz or .zip file, a folder of those, a pattern, or several.
     Raises:
-        InputError: no picture has classes.
+        InputError: no image has classes.
     """
 
     def __init__(self, root: Root) -> None:
@@ -31,7 +31,7 @@ class PixelLabels:
         self._pairs = [(store, *pair) for store in self.stores for pair in _pairs(store)]
         self.keys = [store.names[image].encode() for store, image, _ in self._pairs]
         if not self._pairs:
-            raise InputError(f"{root}: no picture with its classes (KEY.png beside KEY.jpg, or a folder of masks)")
+            raise InputError(f"{root}: no image with its classes (KEY.png beside KEY.jpg, or a folder of masks)")
         place = str(root) if isinstance(root, str | os.PathLike) else ""
         names = os.path.join(place if os.path.isdir(place) else os.path.dirname(place), "classes.txt")
         self.classes = list(_names(names)) if place and os.path.isfile(names) else []
@@ -40,7 +40,7 @@ class PixelLabels:
         return len(self._pairs)
 
     def name(self, index: int) -> str:
-        """Where a picture comes from."""
+        """Where an image comes from."""
         store, image, _ = self._pairs[index]
         return f"{store.path}: {store.names[image]}"
 
@@ -53,25 +53,25 @@ class PixelLabels:
         """(H, W) int64 class numbers.
 
         Raises:
-            InputError: not a picture with one number a pixel.
+            InputError: not an image with one number a pixel.
         """
         store, _, mask = self._pairs[index]
         where = f"{store.path}: {store.names[mask]}"
         try:
-            with Image.open(io.BytesIO(store.read(mask)), formats=FORMATS) as picture:
-                if picture.mode not in ("L", "P", "1") and not picture.mode.startswith("I"):
+            with Image.open(io.BytesIO(store.read(mask)), formats=FORMATS) as image:
+                if image.mode not in ("L", "P", "1") and not image.mode.startswith("I"):
                     raise InputError(
-                        f"{where}: has {picture.mode} pixels; wanted one class number a pixel (grey or palette)"
+                        f"{where}: has {image.mode} pixels; wanted one class number a pixel (gray or palette)"
                     )
-                return np.array(picture).astype(np.int64)
+                return np.array(image).astype(np.int64)
         except (UnidentifiedImageError, OSError, SyntaxError) as error:
             raise InputError(f"{where}: cannot be read as class numbers ({error})") from error
 
 
 def _pairs(store: Store) -> list[tuple[int, int]]:
-    """Numbers of the members that hold a picture and its classes."""
+    """Numbers of the members that hold an image and its classes."""
     shard = not isinstance(store, Folder)
-    pictures: dict[str, int] = {}
+    images: dict[str, int] = {}
     masks: dict[str, int] = {}
     beside: dict[str, list[int]] = {}
     for member, name in enumerate(store.names):
@@ -82,9 +82,9 @@ def _pairs(store: Store) -> list[tuple[int, int]]:
         if any(word in folder.lower() for word in MASKS):
             masks[stem] = member
         else:
-            pictures[stem] = member
+            images[stem] = member
             beside.setdefault(key, []).append(member)
-    found = [(pictures[stem], masks[stem]) for stem in pictures if stem in masks]
+    found = [(images[stem], masks[stem]) for stem in images if stem in masks]
     for members in beside.values():
         png = [m for m in members if store.names[m].lower().endswith(".png")]
         if len(members) == 2 and len(png) == 1:

@@ -6,12 +6,12 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from mmcontrast.data.audio import Sounds, read_wav
+from mmcontrast.data.datasets.audio import Sounds, read_wav
 from mmcontrast.encoders.audio import WaveEncoder
 from mmcontrast.errors import InputError
-from mmcontrast.evals.features import evaluating
 from mmcontrast.evals.logistic import accuracy, choose_C, fit_scaled
 from mmcontrast.evals.splits import hold_out
+from mmcontrast.inference.extract import evaluating
 from mmcontrast.ops.mfcc import mfcc
 
 Model = WaveEncoder | Callable[[Tensor], Tensor]
@@ -27,7 +27,7 @@ def sound_probe(
 ) -> dict[str, Any]:
     """Accuracy of logistic regression on the mean and the deviation over time of each recording's frames.
 
-    The strength of the regularisation is chosen on a fifth of the training recordings.
+    The strength of the regularization is chosen on a fifth of the training recordings.
 
     Args:
         sounds: which recordings, at which rate, and how their names are read; each is heard as a whole.

@@ -1,4 +1,4 @@
-"""Which labelled samples to learn from: stratified, and the same for the same seed."""
+"""Which labeled samples to learn from: stratified, and the same for the same seed."""
 
 import torch
 from torch import Tensor

@@ -15,7 +15,7 @@ from torch.nn import functional as F
 from mmcontrast.errors import InputError
 from mmcontrast.losses.streaming import log_sum_exp, row_dot, softplus_sum, two_way_loss
 from mmcontrast.losses.tiles import Pairs
-from mmcontrast.ops.distributed import all_gather, all_reduce_max, all_reduce_sum, world
+from mmcontrast.ops.distributed import all_gather, all_reduce_max, all_reduce_sum, get_rank, world_size
 
 
 def info_nce(query: Tensor, key: Tensor, temperature: float | Tensor, negatives: Tensor | None = None) -> Tensor:
@@ -35,7 +35,7 @@ def info_nce(query: Tensor, key: Tensor, temperature: float | Tensor, negatives:
     if negatives is not None and (negatives.ndim != 2 or negatives.shape[1] != query.shape[1]):
         raise InputError(f"negatives are {tuple(negatives.shape)}; want (K, {query.shape[1]}), as wide as the queries")
     if negatives is None:
-        first = world()[0] * len(key)
+        first = get_rank() * len(key)
         query, key, scale = _operands(query, key, 1 / temperature)
         found = log_sum_exp(query, all_gather(key), scale, Pairs(positive=first))
         return _cross_entropy(found.row_max, found.row_log_sum, found.positive)
@@ -59,7 +59,7 @@ def nt_xent(a: Tensor, b: Tensor, temperature: float | Tensor) -> Tensor:
         InputError: the shapes do not fit.
     """
     _check_pair("a", a, "b", b)
-    count, (rank, size) = len(a), world()
+    count, rank, size = len(a), get_rank(), world_size()
     a, b, scale = _operands(a, b, 1 / temperature)
     views = torch.cat([a, b])  # (2B, D)
     if size == 1:
@@ -89,10 +89,10 @@ def clip_loss(image: Tensor, text: Tensor, scale: float | Tensor, ids: Tensor | 
         InputError: the shapes do not fit.
     """
     _check_pair("image", image, "text", text)
-    first = world()[0] * len(text)
+    first = get_rank() * len(text)
     image, text, scale = _operands(image, text, scale)
     pairs = _pairs(first, ids, len(image))
-    if world()[1] == 1 and (loss := two_way_loss(image, text, scale, pairs)) is not None:
+    if world_size() == 1 and (loss := two_way_loss(image, text, scale, pairs)) is not None:
         return loss
     found = log_sum_exp(image, all_gather(text), scale, pairs, columns=True)
     column_max, column_log_sum = _merge_over_ranks(found.column_max, found.column_log_sum)
@@ -120,7 +120,7 @@ def siglip_loss(
         InputError: the shapes do not fit.
     """
     _check_pair("image", image, "text", text)
-    first = world()[0] * len(text)
+    first = get_rank() * len(text)
     image, text, scale = _operands(image, text, scale)
     total = softplus_sum(image, all_gather(text), scale, _scalar(bias, scale), _pairs(first, ids, len(image)))
     return total / len(image)
@@ -144,7 +144,7 @@ def _cross_entropy(top: Tensor, log_sum: Tensor, positive: Tensor) -> Tensor:
 
 def _merge_over_ranks(top: Tensor, log_sum: Tensor) -> tuple[Tensor, Tensor]:
     """Each rank's log-sum-exps over its own rows, (m,) -> those of its own columns over all rows, (m / world,)."""
-    rank, size = world()
+    rank, size = get_rank(), world_size()
     if size == 1:
         return top, log_sum
     lowest = torch.finfo(top.dtype).min

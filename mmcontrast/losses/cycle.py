@@ -6,10 +6,10 @@ Jabri, Owens and Efros, NeurIPS 2020. https://arxiv.org/abs/2006.14613 (eqs. 1, 
 import torch
 from torch import Tensor
 
-from mmcontrast.ops.sphere import unit
+from mmcontrast.ops.sphere import l2_normalize
 
 
-def cycle_walk(features: Tensor, temperature: float, kept: Tensor | None = None) -> tuple[Tensor, Tensor]:
+def contrastive_random_walk(features: Tensor, temperature: float, kept: Tensor | None = None) -> tuple[Tensor, Tensor]:
     """Cross-entropy of returning to the starting node, over the palindromes of every length.
 
     Args:
@@ -20,7 +20,7 @@ def cycle_walk(features: Tensor, temperature: float, kept: Tensor | None = None)
     Returns:
         The loss, a scalar in float32 or better, and the share of nodes that the longest walk returns to (no gradient).
     """
-    nodes = unit(features)
+    nodes = l2_normalize(features)
     scores = nodes[:, :-1] @ nodes[:, 1:].mT / temperature  # (B, T - 1, N, N)
     ahead, back = (_transition(s, k) for s, k in ((scores, kept), (scores.mT, None if kept is None else kept.mT)))
     walk = returning = None

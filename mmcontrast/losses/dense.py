@@ -1,7 +1,7 @@
 """Losses between pixels: a match must have one descriptor, everything else another.
 
 Florence, Manuelli, Tedrake, Dense Object Nets, CoRL 2018, https://arxiv.org/abs/1806.08756 (equations 1 to 3).
-Every loss is a value per pair of pictures, (B,): the mean over a batch is the paper's one-pair step, averaged, and the
+Every loss is a value per pair of images, (B,): the mean over a batch is the paper's one-pair step, averaged, and the
 mean over ranks is the mean over the whole batch.  A pair without terms gives 0.
 """
 
@@ -43,8 +43,8 @@ def non_match_loss(
     Dividing by the active ones instead of by all is the paper's hard-negative scaling.
 
     Args:
-        anchor: (B, N, D) descriptors in picture a.
-        image_b: (B, D, H, W) descriptors of the whole picture b.
+        anchor: (B, N, D) descriptors in image a.
+        image_b: (B, D, H, W) descriptors of the whole image b.
         non_match: (B, N, K) int64 pixels y * W + x of b, K for each anchor.
         counts: (B, N) bool, anchors that count.
         margin: M, in units of descriptor distance.

@@ -8,8 +8,8 @@ import torch
 from torch import Tensor
 
 from mmcontrast.errors import InputError
-from mmcontrast.ops.distributed import all_gather, all_reduce_max, all_reduce_sum, world
-from mmcontrast.ops.sphere import unit
+from mmcontrast.ops.distributed import all_gather, all_reduce_max, all_reduce_sum, get_rank, world_size
+from mmcontrast.ops.sphere import l2_normalize
 
 
 def dino_loss(student: Tensor, teacher: Tensor, temperature: float) -> Tensor:
@@ -24,27 +24,27 @@ def dino_loss(student: Tensor, teacher: Tensor, temperature: float) -> Tensor:
     """
     views, common = len(student), len(teacher)
     logits = _wide(student) / temperature
-    normaliser = logits.logsumexp(-1)  # (V, B)
+    normalizer = logits.logsumexp(-1)  # (V, B)
     # Linear in the teacher: a view's sum over the teacher's views is one product with their sum.
     teacher = teacher.to(logits.dtype)
     with torch.autocast(logits.device.type, enabled=False):
         everything = torch.einsum("vbk,bk->vb", logits, teacher.sum(0))
         itself = torch.einsum("tbk,tbk->tb", logits[:common], teacher)
-    total = common * normaliser.sum(0) - normaliser[:common].sum(0) - everything.sum(0) + itself.sum(0)  # (B,)
+    total = common * normalizer.sum(0) - normalizer[:common].sum(0) - everything.sum(0) + itself.sum(0)  # (B,)
     return total.mean() / (common * (views - 1))
 
 
-def patch_loss(student: Tensor, teacher: Tensor, weight: Tensor, images: int, temperature: float) -> Tensor:
+def ibot_loss(student: Tensor, teacher: Tensor, weight: Tensor, images: int, temperature: float) -> Tensor:
     """iBOT: cross-entropy at hidden patches (2111.07832, eq. 2).
 
     Args:
         student: (M, K) logits at the hidden patches of a batch.
         teacher: (M, K) probabilities there.
-        weight: (M,), 1 / hidden patches of the same picture.
-        images: pictures in the batch, with or without hidden patches.
+        weight: (M,), 1 / hidden patches of the same image.
+        images: images in the batch, with or without hidden patches.
         temperature: of the student.
     Returns:
-        () the sum of weighted cross-entropies over the number of pictures.
+        () the sum of weighted cross-entropies over the number of images.
     """
     logits = _wide(student) / temperature
     cross_entropy = logits.logsumexp(-1) - (logits * teacher).sum(-1)  # (M,)
@@ -61,10 +61,10 @@ def koleo(features: Tensor) -> Tensor:
     Raises:
         InputError: there is one sample in all.
     """
-    rank, size = world()
+    rank, size = get_rank(), world_size()
     if len(features) * size < 2:
         raise InputError("KoLeo needs at least 2 samples and got 1; raise data.batch_size or set its weight to 0")
-    own = unit(features)
+    own = l2_normalize(features)
     everyone = all_gather(own)  # (N, D)
     with torch.no_grad(), torch.autocast(own.device.type, enabled=False):
         cosine = own @ everyone.T  # (B, N)
@@ -74,9 +74,9 @@ def koleo(features: Tensor) -> Tensor:
 
 
 @torch.no_grad()
-def centred_softmax(logits: Tensor, centre: Tensor, temperature: Tensor) -> Tensor:
-    """The teacher's probabilities, centred and sharpened (DINO, algorithm 1): (..., K) and (K,) -> (..., K)."""
-    return ((_wide(logits) - centre) / temperature).softmax(-1)
+def center_and_sharpen(logits: Tensor, center: Tensor, temperature: Tensor) -> Tensor:
+    """The teacher's probabilities, centered and sharpened (DINO, algorithm 1): (..., K) and (K,) -> (..., K)."""
+    return ((_wide(logits) - center) / temperature).softmax(-1)
 
 
 @torch.no_grad()

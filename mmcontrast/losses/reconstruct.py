@@ -1,23 +1,23 @@
-"""Losses between pictures and what a network makes up for their hidden parts."""
+"""Losses between images and what a network makes up for their hidden parts."""
 
 import torch
 import torch.nn.functional as F
 from torch import Tensor
 
 
-def masked_patches(prediction: Tensor, target: Tensor, hidden: Tensor, normalise: bool = True) -> Tensor:
+def masked_patches(prediction: Tensor, target: Tensor, hidden: Tensor, normalize: bool = True) -> Tensor:
     """Mean squared error on hidden patches (MAE, 2111.06377, section 3).
 
     Args:
         prediction: (B, N, P) patches.
-        target: (B, N, P) patches of the picture, in [0, 1].
-        hidden: (B, N) bool, patches that count, as many in each picture.
-        normalise: against each patch's own mean and deviation ("with normalised pixels").
+        target: (B, N, P) patches of the image, in [0, 1].
+        hidden: (B, N) bool, patches that count, as many in each image.
+        normalize: against each patch's own mean and deviation ("with normalized pixels").
     Returns:
         () in float32 at least.
     """
     prediction = prediction.to(torch.promote_types(prediction.dtype, torch.float32))
-    if normalise:
+    if normalize:
         mean, deviation = patch_statistics(target)
         target = (target - mean) / deviation
     error = (prediction - target).square().mean(-1)  # (B, N)
@@ -30,7 +30,7 @@ def patch_statistics(patches: Tensor) -> tuple[Tensor, Tensor]:
     return mean, (variance + 1e-6).sqrt()
 
 
-def painted_hole(
+def inpainting_loss(
     prediction: Tensor, target: Tensor, hole: Tensor, border: Tensor, border_weight: float = 10.0
 ) -> Tensor:
     """Mean squared error in a hole and around it (Context encoders, 1604.07379, eq. 1 and section 3.2).
@@ -39,10 +39,10 @@ def painted_hole(
         prediction: (B, C, H, W).
         target: (B, C, H, W).
         hole: (B, 1, H, W) bool.
-        border: (B, 1, H, W) bool, pixels around the hole that are painted as well, to meet the picture.
+        border: (B, 1, H, W) bool, pixels around the hole that are painted as well, to meet the image.
         border_weight: what they count, where a pixel of the hole counts 1.
     Returns:
-        () in float32 at least: the mean over pictures of their weighted means.
+        () in float32 at least: the mean over images of their weighted means.
     """
     prediction = prediction.to(torch.promote_types(prediction.dtype, torch.float32))
     weight = hole + border_weight * border  # (B, 1, H, W)
@@ -51,7 +51,7 @@ def painted_hole(
 
 
 def color_bins(logits: Tensor, index: Tensor, share: Tensor, weight: Tensor) -> Tensor:
-    """Cross-entropy of predicted and soft target colours, rare colours weighted (1603.08511, eqs. 2 and 3).
+    """Cross-entropy of predicted and soft target colors, rare colors weighted (1603.08511, eqs. 2 and 3).
 
     Args:
         logits: (B, Q, H, W), a distribution over Q bins for each pixel.
@@ -67,11 +67,11 @@ def color_bins(logits: Tensor, index: Tensor, share: Tensor, weight: Tensor) -> 
     return (weight[likeliest] * entropy).mean()
 
 
-def real_or_painted(logits: Tensor, real: bool) -> Tensor:
+def adversarial_loss(logits: Tensor, real: bool) -> Tensor:
     """Cross-entropy of a discriminator's verdicts (Goodfellow et al. 2014, 1406.2661, eq. 1).
 
     Args:
-        logits: of any shape, log-odds that a picture is real.
+        logits: of any shape, log-odds that an image is real.
         real: what it should be taken for: -log D if real, else -log(1 - D).
     Returns:
         () in float32 at least.

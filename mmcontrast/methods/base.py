@@ -25,17 +25,17 @@ class Method(Configurable, nn.Module):
         raise NotImplementedError
 
     def after_step(self, progress: float) -> None:
-        """Runs after each optimiser step, with progress in [0, 1]: EMA teachers, schedules, clamps."""
+        """Runs after each optimizer step, with progress in [0, 1]: EMA teachers, schedules, clamps."""
 
-    def pictures(self, image: Tensor, key: Tensor) -> dict[str, Tensor]:
-        """What the method makes of pictures, to look at during ``fit`` and by ``predict features``.
+    def images(self, image: Tensor, sample_key: Tensor) -> dict[str, Tensor]:
+        """What the method makes of images, to look at during ``fit`` and by ``predict features``.
 
         Args:
             image: (B, 3, H, W) in [0, 1].
-            key: (B,) int64, of what it draws at random.
+            sample_key: (B,) int64, of what it draws at random.
         Returns:
             Title -> (B, 3, h, w) in [0, 1], in the order to be shown.
         Raises:
             InputError: the method has nothing to show.
         """
-        raise InputError(f"{type(self).__name__} makes no pictures to look at")
+        raise InputError(f"{type(self).__name__} makes no images to look at")

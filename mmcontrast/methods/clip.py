@@ -1,4 +1,4 @@
-"""CLIP and its kin: match pictures with their captions.
+"""CLIP and its kin: match images with their captions.
 
 CLIP: Radford et al. 2021, https://arxiv.org/abs/2103.00020 (figure 3 is the algorithm box).
 SigLIP: Zhai et al. 2023, https://arxiv.org/abs/2303.15343.  LiT: Zhai et al. 2022, https://arxiv.org/abs/2111.07991.
@@ -22,9 +22,9 @@ from mmcontrast.encoders.heads import Head, projection
 from mmcontrast.errors import InputError
 from mmcontrast.losses.contrastive import clip_loss, mutual_information_bound, siglip_loss
 from mmcontrast.methods.base import Method
-from mmcontrast.ops.distributed import world
-from mmcontrast.ops.random import mix
-from mmcontrast.ops.sphere import unit
+from mmcontrast.ops.distributed import world_size
+from mmcontrast.ops.random import hash64
+from mmcontrast.ops.sphere import l2_normalize
 
 
 class CLIP(Method):
@@ -43,7 +43,7 @@ class CLIP(Method):
         lock_image, lock_text: freeze the tower (LiT): no gradients, always in evaluation mode, batch norm included.
         unlock_image_layers, unlock_text_layers: train the last so many layers of a locked tower all the same; it stays
             in evaluation mode.
-        patch_dropout: share of each picture's patches left out while training (FLIP; vision transformers only).
+        patch_dropout: share of each image's patches left out while training (FLIP; vision transformers only).
         micro_batch: pairs whose activations are held at a time; the loss still sees the whole batch (GradCache), at the
             price of a second forward pass.  Batch norm, if trained, sees micro-batches.
         mask_repeats: pairs with equal captions are not each other's negatives.
@@ -90,16 +90,16 @@ class CLIP(Method):
 
     @property
     def encoder(self) -> Encoder:  # type: ignore[override]
-        """The image tower: what evaluations of pictures alone use."""
+        """The image tower: what evaluations of images alone use."""
         return self.image_encoder
 
     def embed_image(self, image: Tensor) -> Tensor:
         """(B, 3, H, W) float in [0, 1] -> (B, dim) unit vectors."""
-        return unit(self.image_head(self.image_encoder(image)))
+        return l2_normalize(self.image_head(self.image_encoder(image)))
 
     def embed_text(self, tokens: Tensor) -> Tensor:
         """(B, L) int64 -> (B, dim) unit vectors."""
-        return unit(self.text_head(self.text_encoder(tokens)))
+        return l2_normalize(self.text_head(self.text_encoder(tokens)))
 
     def forward(self, batch: dict[str, Any]) -> dict[str, Tensor]:
         """One batch -> loss, scale, accuracy among 256 pairs, and the softmax's bound on mutual information (nats)."""
@@ -111,7 +111,7 @@ class CLIP(Method):
         if self.bias is not None:
             return {"loss": siglip_loss(image, text, scale, self.bias, ids), **scalars}
         loss = clip_loss(image, text, scale, ids)
-        bound = mutual_information_bound(loss.detach(), len(image) * world()[1])
+        bound = mutual_information_bound(loss.detach(), len(image) * world_size())
         return {"loss": loss, **scalars, "mutual_information": bound}
 
     def after_step(self, progress: float) -> None:
@@ -195,8 +195,8 @@ class CLIP(Method):
 
 def caption_ids(tokens: Tensor, pad: int) -> Tensor:
     """(B, L) int64 -> (B,) int64, equal for equal captions however far they are padded."""
-    position = mix(torch.arange(tokens.shape[1], device=tokens.device))
-    return (mix(tokens + position) * (tokens != pad)).sum(1)
+    position = hash64(torch.arange(tokens.shape[1], device=tokens.device))
+    return (hash64(tokens + position) * (tokens != pad)).sum(1)
 
 
 def wise_ft(zero_shot: CLIP, fine_tuned: CLIP, alpha: float) -> CLIP:
@@ -209,7 +209,7 @@ def wise_ft(zero_shot: CLIP, fine_tuned: CLIP, alpha: float) -> CLIP:
 
 @torch.no_grad()
 def _accuracy(image: Tensor, text: Tensor, among: int = 256) -> Tensor:
-    """Share of this rank's first pictures whose own caption is the nearest of theirs."""
+    """Share of this rank's first images whose own caption is the nearest of theirs."""
     nearest = (image[:among] @ text[:among].T).argmax(1)  # (b,)
     return (nearest == torch.arange(len(nearest), device=image.device)).float().mean()
 

@@ -1,4 +1,4 @@
-"""Colorful image colorization: tell a picture's colours from its lightness.
+"""Colorful image colorization: tell an image's colors from its lightness.
 
 Zhang, Isola, Efros, ECCV 2016.  https://arxiv.org/abs/1603.08511
 """
@@ -17,7 +17,7 @@ from mmcontrast.methods.base import Method
 from mmcontrast.methods.lab_encoder import LabEncoder
 from mmcontrast.ops.color import lab_to_rgb, rgb_to_lab
 from mmcontrast.ops.color_bins import ColorBins, rebalance
-from mmcontrast.ops.distributed import all_reduce_sum, world
+from mmcontrast.ops.distributed import all_reduce_sum, world_size
 
 
 class Colorization(Method):
@@ -25,7 +25,7 @@ class Colorization(Method):
 
     Batch: ``image`` (B, 3, H, W) float in [0, 1].
 
-    Deviation: the prior by which colours are rebalanced is a running mean over batches of all ranks, not a pass over
+    Deviation: the prior by which colors are rebalanced is a running mean over batches of all ranks, not a pass over
     the data before training.  Targets are means over cells of the predicted map.
 
     Args:
@@ -33,10 +33,10 @@ class Colorization(Method):
         predict: "bins", a distribution over ab bins (eq. 2), or "ab", their value by least squares (eq. 1).
         stride: pixels per cell of the predicted map, or the encoder's where that is finer; the paper's is 4.
         width: channels of the decoder's first layer.
-        step, neighbours, sigma: of the bins and of soft targets on them.
-        uniform: lambda of the rebalancing (eq. 4); 1: all colours count alike.
+        step, neighbors, sigma: of the bins and of soft targets on them.
+        uniform: lambda of the rebalancing (eq. 4); 1: all colors count alike.
         prior_momentum: of the running share of each bin.
-        temperature: T of the annealed mean (eq. 5), for pictures.
+        temperature: T of the annealed mean (eq. 5), for images.
     """
 
     encoder: LabEncoder
@@ -49,7 +49,7 @@ class Colorization(Method):
         stride: int = 4,
         width: int = 256,
         step: float = 10.0,
-        neighbours: int = 5,
+        neighbors: int = 5,
         sigma: float = 5.0,
         uniform: float = 0.5,
         prior_momentum: float = 0.99,
@@ -63,7 +63,7 @@ class Colorization(Method):
             )
         self.encoder = LabEncoder(encoder, "lightness")
         self.predict, self.uniform, self.momentum, self.temperature = predict, uniform, prior_momentum, temperature
-        self.bins = ColorBins(step, neighbours, sigma)
+        self.bins = ColorBins(step, neighbors, sigma)
         count = len(self.bins.centers)
         self.decoder = upsampler(encoder.dim, count if predict == "bins" else 2, encoder.stride / stride, width)
         self.register_buffer("prior", torch.full((count,), 1 / count))
@@ -83,10 +83,10 @@ class Colorization(Method):
 
     @torch.no_grad()
     def colors(self, image: Tensor, temperature: float | None = None) -> Tensor:
-        """Colours of pictures by their lightness.
+        """Colors of images by their lightness.
 
         Args:
-            image: (B, 3, H, W) in [0, 1]; its own colours are not looked at.
+            image: (B, 3, H, W) in [0, 1]; its own colors are not looked at.
             temperature: of the annealed mean; None: the method's.
         Returns:
             (B, 2, h, w) ab, of ``stride`` pixels a cell.
@@ -94,12 +94,12 @@ class Colorization(Method):
         return self._colors(self._decode(rgb_to_lab(image)), temperature)
 
     @torch.no_grad()
-    def pictures(self, image: Tensor, key: Tensor) -> dict[str, Tensor]:
-        """Photographs, their lightness, and that in predicted colours."""
+    def images(self, image: Tensor, sample_key: Tensor) -> dict[str, Tensor]:
+        """Photographs, their lightness, and that in predicted colors."""
         lab = rgb_to_lab(image)
         ab = F.interpolate(self._colors(self._decode(lab)), image.shape[-2:], mode="bilinear")
-        grey, colored = (lab_to_rgb(torch.cat([lab[:, :1], part], 1)) for part in (torch.zeros_like(ab), ab))
-        return {"photograph": image, "grey": grey, "coloured": colored}
+        gray, colored = (lab_to_rgb(torch.cat([lab[:, :1], part], 1)) for part in (torch.zeros_like(ab), ab))
+        return {"photograph": image, "gray": gray, "colored": colored}
 
     def _decode(self, lab: Tensor) -> Tensor:
         return self.decoder(self.encoder.lab_grid(lab))
@@ -111,8 +111,8 @@ class Colorization(Method):
         return self.bins.annealed_mean(out, self.temperature if temperature is None else temperature)
 
     def _weight(self, index: Tensor, share: Tensor) -> Tensor:
-        """(Q,) by which each bin counts (eq. 4); in training the batch's colours join the prior first."""
+        """(Q,) by which each bin counts (eq. 4); in training the batch's colors join the prior first."""
         if self.training:
-            found = all_reduce_sum(self.bins.share(index, share)) / world()[1]
+            found = all_reduce_sum(self.bins.share(index, share)) / world_size()
             self.prior.lerp_(found.to(self.prior), 1 - self.momentum)
         return rebalance(self.prior, self.uniform)

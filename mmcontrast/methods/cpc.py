@@ -15,11 +15,11 @@ from mmcontrast.encoders.base import Encoder
 from mmcontrast.errors import InputError
 from mmcontrast.losses.contrastive import info_nce, mutual_information_bound
 from mmcontrast.methods.base import Method
-from mmcontrast.ops.distributed import world
+from mmcontrast.ops.distributed import world_size
 
 
 class CPC(Method):
-    """CPC for pictures: rows of patches predict the rows below (section 3.3).
+    """CPC for images: rows of patches predict the rows below (section 3.3).
 
     Batch: ``image`` (B, 3, H, W) float in [0, 1].  Negatives are all other patches of the batches of all ranks.
 
@@ -33,7 +33,7 @@ class CPC(Method):
         super().__init__()
         self.encoder = encoder
         self.context = nn.ModuleList(_RowsAbove(encoder.dim) for _ in range(context_layers))
-        self.future = Future(encoder.dim, encoder.dim, steps)
+        self.future = FuturePredictionHead(encoder.dim, encoder.dim, steps)
 
     def forward(self, batch: dict[str, Any]) -> dict[str, Tensor]:
         """One batch -> loss (eq. 4), accuracy, and the bound on mutual information (nats)."""
@@ -59,7 +59,7 @@ class SoundCPC(Method):
     def __init__(self, encoder: WaveEncoder, steps: int = 12) -> None:
         super().__init__()
         self.encoder = encoder
-        self.future = Future(encoder.dim, encoder.channels, range(1, steps + 1))
+        self.future = FuturePredictionHead(encoder.dim, encoder.channels, range(1, steps + 1))
 
     def forward(self, batch: dict[str, Any]) -> dict[str, Tensor]:
         """One batch -> loss (eq. 4), accuracy, and the bound on mutual information (nats)."""
@@ -67,7 +67,7 @@ class SoundCPC(Method):
         return self.future(z[:, :, None], self.encoder.context(z)[:, :, None])
 
 
-class Future(nn.Module):
+class FuturePredictionHead(nn.Module):
     """The log-bilinear scores z_{t+k}^T W_k c_t (eq. 3), and the loss that they are good for.
 
     Args:
@@ -90,7 +90,7 @@ class Future(nn.Module):
         if length <= max(self.steps):
             raise InputError(
                 f"there are {length} rows or frames, and steps up to {max(self.steps)} need more; "
-                "give larger pictures, longer sounds or fewer steps"
+                "give larger images, longer sounds or fewer steps"
             )
         losses, hits, bounds = [], [], []
         for k, predict in zip(self.steps, self.predict, strict=True):
@@ -98,7 +98,7 @@ class Future(nn.Module):
             truth = z[:, k:].flatten(0, 2)
             losses.append(info_nce(guess, truth, 1.0))
             hits.append(_accuracy(guess, truth))
-            bounds.append(mutual_information_bound(losses[-1].detach(), len(truth) * world()[1]))
+            bounds.append(mutual_information_bound(losses[-1].detach(), len(truth) * world_size()))
         mean = lambda values: torch.stack(values).mean()
         return {"loss": mean(losses), "accuracy": mean(hits), "mutual_information": mean(bounds)}
 

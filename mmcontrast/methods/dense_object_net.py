@@ -16,7 +16,7 @@ from mmcontrast.ops.geometry import sample, to_pixels
 
 
 class DenseObjectNet(Method):
-    """Pixels of two pictures, pulled together where they show one point and apart elsewhere.
+    """Pixels of two images, pulled together where they show one point and apart elsewhere.
 
     Batch (``data.FindMatches`` makes it): ``image_a``, ``image_b`` (B, 3, H, W) float in [0, 1]; ``match_a``,
     ``match_b`` (B, N, 2) pixels (x, y); ``is_match`` (B, N) bool; ``anchor`` (B, N) bool, pixels of a with non-matches;

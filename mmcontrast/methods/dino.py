@@ -1,4 +1,4 @@
-"""DINO: a student that sees parts of a picture says what its own moving average says of the whole.
+"""DINO: a student that sees parts of an image says what its own moving average says of the whole.
 
 Caron, Touvron, Misra, Jegou, Mairal, Bojanowski, Joulin, ICCV 2021.  https://arxiv.org/abs/2104.14294 (algorithm 1)
 """
@@ -12,14 +12,14 @@ from torch import Tensor
 
 from mmcontrast.encoders.base import Encoder
 from mmcontrast.encoders.heads import PrototypeHead
-from mmcontrast.losses.distill import centred_softmax, dino_loss, sinkhorn
+from mmcontrast.losses.distill import center_and_sharpen, dino_loss, sinkhorn
 from mmcontrast.methods.base import Method
 from mmcontrast.ops.distributed import all_reduce_sum
-from mmcontrast.ops.momentum import cosine_momentum, follow, shadow
+from mmcontrast.ops.momentum import cosine_momentum, ema_copy, ema_update
 
 
 class DINO(Method):
-    """A student matches a centred, sharpened teacher across crops of one picture.
+    """A student matches a centered, sharpened teacher across crops of one image.
 
     Batch (``data.MultiCrop`` makes it): ``views``, two large (B, 3, S, S), then any number of small, in [0, 1].
 
@@ -32,12 +32,12 @@ class DINO(Method):
         hidden: width of the head's hidden layers.
         bottleneck: width in front of the last layer.
         head_norm: batch norm in the head, for convolutional networks.
-        centering: how the teacher is kept from collapse: "softmax" with a centre, or "sinkhorn" (DINOv2, 2304.07193).
+        centering: how the teacher is kept from collapse: "softmax" with a center, or "sinkhorn" (DINOv2, 2304.07193).
         student_temperature: tau_s.
         teacher_temperature: tau_t at the start and after ``temperature_warmup``.
         temperature_warmup: share of the run; 30 of 100 epochs in the paper.
         momentum: lambda at the start; it rises to 1 along a cosine.
-        center_momentum: m, of the centre.
+        center_momentum: m, of the center.
         frozen_last_layer: share of the run in which the last layer stands still; 1 of 100 epochs in the paper.
     """
 
@@ -58,7 +58,7 @@ class DINO(Method):
     ) -> None:
         super().__init__()
         self.student, self.head = encoder, PrototypeHead(encoder.dim, prototypes, hidden, bottleneck, head_norm)
-        self.teacher, self.teacher_head = shadow(self.student), shadow(self.head)
+        self.teacher, self.teacher_head = ema_copy(self.student), ema_copy(self.head)
         self.centering = centering
         self.student_temperature, self.teacher_temperature = student_temperature, teacher_temperature
         self.temperature_warmup, self.momentum = temperature_warmup, momentum
@@ -75,7 +75,7 @@ class DINO(Method):
         return self.teacher
 
     def forward(self, batch: dict[str, Any]) -> dict[str, Tensor]:
-        """One batch -> loss and the teacher's entropy, 0 (one-hot) to 1 (uniform); in training the centre moves."""
+        """One batch -> loss and the teacher's entropy, 0 (one-hot) to 1 (uniform); in training the center moves."""
         views = batch["views"]
         large = torch.cat(views[:2])  # (2B, 3, S, S)
         with torch.no_grad():
@@ -87,17 +87,17 @@ class DINO(Method):
     def after_step(self, progress: float) -> None:
         """The teacher follows; its temperature rises; the last layer is set free."""
         momentum = cosine_momentum(self.momentum, progress)
-        follow(self.teacher, self.student, momentum)
-        follow(self.teacher_head, self.head, momentum)
+        ema_update(self.teacher, self.student, momentum)
+        ema_update(self.teacher_head, self.head, momentum)
         start, end = self.teacher_temperature
         self.temperature.fill_(start + (end - start) * min(1.0, progress / max(self.temperature_warmup, 1e-9)))
         self.head.learning.fill_(progress >= self.frozen_last_layer)
 
     def _assign(self, logits: Tensor, center: Tensor) -> Tensor:
-        """(M, K) logits -> the teacher's probabilities; in training a centre moves, if there is one (eq. 4)."""
+        """(M, K) logits -> the teacher's probabilities; in training a center moves, if there is one (eq. 4)."""
         if self.centering == "sinkhorn":
             return sinkhorn(logits, self.temperature)
-        probabilities = centred_softmax(logits, center, self.temperature)
+        probabilities = center_and_sharpen(logits, center, self.temperature)
         if self.training:
             total = all_reduce_sum(torch.cat([logits.to(center).sum(0), center.new_tensor([len(logits)])]))  # (K + 1,)
             mean = torch.where(total[-1] > 0, total[:-1] / total[-1].clamp(min=1), center)

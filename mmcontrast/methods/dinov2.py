@@ -1,4 +1,4 @@
-"""DINOv2: DINO on whole pictures, iBOT on hidden patches, and KoLeo to spread features out.
+"""DINOv2: DINO on whole images, iBOT on hidden patches, and KoLeo to spread features out.
 
 Oquab et al. 2023, https://arxiv.org/abs/2304.07193 (section 4).  iBOT: Zhou et al. 2022, https://arxiv.org/abs/2111.07832
 """
@@ -11,9 +11,9 @@ from torch import Tensor, nn
 from mmcontrast.encoders.base import Encoder
 from mmcontrast.encoders.heads import PrototypeHead
 from mmcontrast.encoders.vit import encode_tokens, require_tokens
-from mmcontrast.losses.distill import dino_loss, koleo, patch_loss
+from mmcontrast.losses.distill import dino_loss, ibot_loss, koleo
 from mmcontrast.methods.dino import DINO, entropy
-from mmcontrast.ops.momentum import cosine_momentum, follow, shadow
+from mmcontrast.ops.momentum import cosine_momentum, ema_copy, ema_update
 from mmcontrast.ops.patches import block_mask
 
 _MASKS = 2002  # streams of random numbers, one for each large view
@@ -24,15 +24,15 @@ class DINOv2(DINO):
 
     Batch (``data.MultiCrop`` makes it): ``views``, two large (B, 3, S, S), then any number of small, in [0, 1].
 
-    It needs ``key`` (B,) int64 as well, which the masks are drawn from.
+    It needs ``sample_key`` (B,) int64 as well, which the masks are drawn from.
 
-    Two deviations: masks are drawn per picture, not a fixed half of each batch; KoLeo seeks neighbours on all ranks.
+    Two deviations: masks are drawn per image, not a fixed half of each batch; KoLeo seeks neighbors on all ranks.
 
     Args:
         encoder: the student, a vision transformer (``ViT``, or ``TimmEncoder`` with a vit_* name).
         prototypes, hidden, bottleneck: of the heads for class tokens and for patches.
-        mask_ratio: smallest and largest share of hidden patches in a picture.
-        mask_probability: of a picture having hidden patches.
+        mask_ratio: smallest and largest share of hidden patches in an image.
+        mask_probability: of an image having hidden patches.
         patch_weight: of iBOT's loss.
         koleo_weight: of KoLeo.
         centering, student_temperature, teacher_temperature, temperature_warmup, momentum, center_momentum,
@@ -73,7 +73,7 @@ class DINOv2(DINO):
         self.mask_ratio, self.mask_probability = mask_ratio, mask_probability
         self.patch_weight, self.koleo_weight = patch_weight, koleo_weight
         self.patch_head = PrototypeHead(encoder.dim, prototypes, hidden, bottleneck)
-        self.teacher_patch_head = shadow(self.patch_head)
+        self.teacher_patch_head = ema_copy(self.patch_head)
         self.patch_head.learning.fill_(frozen_last_layer <= 0)
         self.mask_token = nn.Parameter(torch.zeros(encoder.dim))
         self.patch_center: Tensor
@@ -81,11 +81,12 @@ class DINOv2(DINO):
 
     def forward(self, batch: dict[str, Any]) -> dict[str, Tensor]:
         """One batch -> loss, its three terms, and the teacher's entropy, 0 (one-hot) to 1 (uniform)."""
-        views, key = batch["views"], batch["key"]
+        views, sample_key = batch["views"], batch["sample_key"]
         large, small = torch.cat(views[:2]), views[2:]
         height, width = (-(-side // self.student.stride) for side in large.shape[2:])
         masks = [
-            block_mask(key, height, width, _MASKS + view, self.mask_ratio, self.mask_probability) for view in (0, 1)
+            block_mask(sample_key, height, width, _MASKS + view, self.mask_ratio, self.mask_probability)
+            for view in (0, 1)
         ]
         hidden = torch.cat(masks)  # (2B, N)
         places = hidden.flatten().nonzero()[:, 0]  # (M,)
@@ -104,7 +105,7 @@ class DINOv2(DINO):
         dino = dino_loss(student, whole, self.student_temperature)
         weight = (1 / hidden.sum(1, keepdim=True).clamp(min=1)).expand_as(hidden).flatten()[places]  # (M,)
         patch_student = self.patch_head(patches.flatten(0, 1)[places])
-        ibot = patch_loss(patch_student, parts, weight.to(seen), len(large), self.student_temperature)
+        ibot = ibot_loss(patch_student, parts, weight.to(seen), len(large), self.student_temperature)
         spread = sum(koleo(view) for view in features.chunk(2)) if self.koleo_weight else features.new_zeros(())
         loss = dino + self.patch_weight * ibot + self.koleo_weight * spread
         terms = {"dino": dino.detach(), "ibot": ibot.detach(), "koleo": spread.detach()}  # type: ignore[union-attr]
@@ -113,5 +114,5 @@ class DINOv2(DINO):
     def after_step(self, progress: float) -> None:
         """As in DINO, and the same for the patches' head."""
         super().after_step(progress)
-        follow(self.teacher_patch_head, self.patch_head, cosine_momentum(self.momentum, progress))
+        ema_update(self.teacher_patch_head, self.patch_head, cosine_momentum(self.momentum, progress))
         self.patch_head.learning.copy_(self.head.learning)

@@ -1,4 +1,4 @@
-"""What video methods train: a network's grid, seen in grey or colour, projected to an embedding."""
+"""What video methods train: a network's grid, seen in gray or color, projected to an embedding."""
 
 from typing import Literal, Self
 
@@ -11,18 +11,18 @@ Lock = Literal["none", "norm", "all"]
 
 
 class FrameEncoder(Encoder):
-    """A trunk with a linear head, of pictures in colour or in grey.
+    """A trunk with a linear head, of images in color or in gray.
 
     Args:
         trunk: any encoder with a grid, of 1 or 3 channels.
         dim: channels of the embedding, by a 1 x 1 convolution; None: the trunk's own features.
-        grey: the trunk sees the luminance only, also after training.
+        gray: the trunk sees the luminance only, also after training.
         lock: "norm" keeps the trunk's batch norms in evaluation mode, "all" the whole trunk as it is.
     """
 
-    def __init__(self, trunk: Encoder, dim: int | None = None, grey: bool = False, lock: Lock = "none") -> None:
+    def __init__(self, trunk: Encoder, dim: int | None = None, gray: bool = False, lock: Lock = "none") -> None:
         super().__init__()
-        self.trunk, self.grey, self.locked = trunk, grey, lock
+        self.trunk, self.gray, self.locked = trunk, gray, lock
         self.dim, self.stride, self.image_size = dim or trunk.dim, trunk.stride, trunk.image_size
         self.channels = len(trunk.mean)
         self.head: nn.Module = nn.Identity()
@@ -47,7 +47,7 @@ class FrameEncoder(Encoder):
 
     def grid(self, image: Tensor) -> Tensor:
         """(B, 3, H, W) RGB in [0, 1] -> (B, D, ceil(H / stride), ceil(W / stride))."""
-        if self.grey:
+        if self.gray:
             weights = image.new_tensor([0.299, 0.587, 0.114]).view(3, 1, 1)  # ITU-R BT.601 luma
             image = (image * weights).sum(1, keepdim=True).expand(-1, self.channels, -1, -1)
         with torch.set_grad_enabled(torch.is_grad_enabled() and self.locked != "all"):

@@ -1,4 +1,4 @@
-"""Context encoder: paint a hole in a picture, well enough to deceive a discriminator.
+"""Context encoder: paint a hole in an image, well enough to deceive a discriminator.
 
 Pathak, Krahenbuhl, Donahue, Darrell, Efros, CVPR 2016.  https://arxiv.org/abs/1604.07379
 """
@@ -14,7 +14,7 @@ from torch.func import functional_call
 from mmcontrast.encoders.base import Encoder
 from mmcontrast.encoders.decoder import ChannelwiseLinear, upsampler
 from mmcontrast.errors import InputError
-from mmcontrast.losses.reconstruct import painted_hole, real_or_painted
+from mmcontrast.losses.reconstruct import adversarial_loss, inpainting_loss
 from mmcontrast.methods.base import Method
 from mmcontrast.ops.holes import border, center_hole, random_region
 
@@ -22,22 +22,22 @@ _HOLES = 2020  # stream of random numbers
 
 
 class Inpainting(Method):
-    """Encodes a picture with a hole and paints it whole.
+    """Encodes an image with a hole and paints it whole.
 
-    Batch: ``image`` (B, 3, H, W) float in [0, 1], of the encoder's ``image_size``; ``key`` (B,) int64.
+    Batch: ``image`` (B, 3, H, W) float in [0, 1], of the encoder's ``image_size``; ``sample_key`` (B,) int64.
 
-    Painter and discriminator learn in one step of one optimiser, from one loss: each parameter's gradient is that of
-    its own objective, and an optimiser treats each parameter by itself, so this is what two optimisers would do.  The
+    Painter and discriminator learn in one step of one optimizer, from one loss: each parameter's gradient is that of
+    its own objective, and an optimizer treats each parameter by itself, so this is what two optimizers would do.  The
     paper's slower discriminator is the learner's ``lr_scale: {discriminator: 0.1}``.
 
-    Deviations: both players move at the same time instead of in turns; the painter maximises log D(painted) (Goodfellow
-    et al. 2014, section 3) where eq. 2 minimises log(1 - D); group norm instead of batch norm, so that a picture is
-    painted alike in any batch; the discriminator sees the picture's size, whatever it is.
+    Deviations: both players move at the same time instead of in turns; the painter maximizes log D(painted) (Goodfellow
+    et al. 2014, section 3) where eq. 2 minimizes log(1 - D); group norm instead of batch norm, so that an image is
+    painted alike in any batch; the discriminator sees the image's size, whatever it is.
 
     Args:
-        encoder: sees the picture, its hole filled with the encoder's mean colour.
+        encoder: sees the image, its hole filled with the encoder's mean color.
         hole: "center", or "random": pieces of arbitrary shape.
-        share: of the picture's area that is hidden.
+        share: of the image's area that is hidden.
         overlap: pixels around the hole that are painted as well (the paper's 7 are of 227).
         overlap_weight: of these in the reconstruction.
         adversarial: weight of the adversarial loss, lambda_adv; the reconstruction's is 1 minus that.  0: no
@@ -75,38 +75,38 @@ class Inpainting(Method):
     def forward(self, batch: dict[str, Any]) -> dict[str, Tensor]:
         """Also gives the parts of the loss, and the discriminator's own, of which the loss has the gradient only."""
         image = batch["image"]
-        hole = self._holes(image, batch["key"])  # (B, 1, H, W)
+        hole = self._holes(image, batch["sample_key"])  # (B, 1, H, W)
         painted = self._paint(image, hole)  # (B, 3, H, W)
         around = border(hole, self.overlap)
-        reconstruction = painted_hole(painted, image, hole, around, self.overlap_weight)  # eq. 1
+        reconstruction = inpainting_loss(painted, image, hole, around, self.overlap_weight)  # eq. 1
         out = {"reconstruction": reconstruction.detach()}
         if not self.adversarial:
             return {"loss": reconstruction, **out}
         real, fake = self.discriminator(image), self.discriminator(painted.detach())  # (B, 1, h, w) logits
-        told_apart = real_or_painted(real, True) + real_or_painted(fake, False)  # eq. 2, for D
+        told_apart = adversarial_loss(real, True) + adversarial_loss(fake, False)  # eq. 2, for D
         judged = functional_call(self.discriminator, self.discriminator.state_dict(), painted)  # D stands still
-        adversarial = real_or_painted(judged, True)  # eq. 2, for F
+        adversarial = adversarial_loss(judged, True)  # eq. 2, for F
         loss = (1 - self.adversarial) * reconstruction + self.adversarial * adversarial  # eq. 3
         out |= {"adversarial": adversarial.detach(), "discriminator": told_apart.detach()}
         return {"loss": loss + told_apart - told_apart.detach(), **out}
 
     @torch.no_grad()
-    def pictures(self, image: Tensor, key: Tensor) -> dict[str, Tensor]:
+    def images(self, image: Tensor, sample_key: Tensor) -> dict[str, Tensor]:
         """Photographs, what the encoder sees of them, and with the hole painted."""
-        hole = self._holes(image, key)
+        hole = self._holes(image, sample_key)
         painted = torch.where(hole, self._paint(image, hole), image)
         return {"photograph": image, "seen": self._cut(image, hole), "painted": painted}
 
-    def _holes(self, image: Tensor, key: Tensor) -> Tensor:
+    def _holes(self, image: Tensor, sample_key: Tensor) -> Tensor:
         """(B, 1, H, W) bool."""
         size = self.encoder.image_size
         if tuple(image.shape[2:]) != (size, size):
             raise InputError(
-                f"pictures of {image.shape[2]} x {image.shape[3]} pixels; this model paints those of {size} x {size}, "
+                f"images of {image.shape[2]} x {image.shape[3]} pixels; this model paints those of {size} x {size}, "
                 "its encoder's image_size"
             )
         if self.hole == "random":
-            return random_region(key, size, size, _HOLES, self.share)
+            return random_region(sample_key, size, size, _HOLES, self.share)
         return center_hole(size, size, self.share).to(image.device).expand(len(image), -1, -1, -1)
 
     def _cut(self, image: Tensor, hole: Tensor) -> Tensor:
@@ -119,10 +119,10 @@ class Inpainting(Method):
 
 
 def discriminator(size: int, width: int = 64) -> nn.Sequential:
-    """Tells pictures from painted ones, (B, 3, H, W) in [0, 1] -> (B, 1, h, w) logits, 4 to 7 regions a side.
+    """Tells images from painted ones, (B, 3, H, W) in [0, 1] -> (B, 1, h, w) logits, 4 to 7 regions a side.
 
     Args:
-        size: side of the pictures in pixels.
+        size: side of the images in pixels.
         width: channels of the first layer; each halving of size doubles them, up to eight times.
     """
     layers: list[nn.Module] = [nn.Conv2d(3, width, 4, 2, 1), nn.LeakyReLU(0.2)]

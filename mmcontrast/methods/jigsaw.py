@@ -1,4 +1,4 @@
-"""Jigsaw: put the shuffled pieces of a picture back in order.
+"""Jigsaw: put the shuffled pieces of an image back in order.
 
 Noroozi, Favaro, ECCV 2016.  https://arxiv.org/abs/1603.09246
 """
@@ -13,7 +13,7 @@ from mmcontrast.encoders.base import Encoder
 from mmcontrast.encoders.heads import mlp
 from mmcontrast.errors import InputError
 from mmcontrast.methods.base import Method
-from mmcontrast.ops.patches import cut, framed, patchify, standardise, unpatchify
+from mmcontrast.ops.patches import cut, framed, patchify, standardize, unpatchify
 from mmcontrast.ops.permutations import distant_permutations
 from mmcontrast.ops.random import uniform
 
@@ -21,12 +21,12 @@ _DRAW = 2012  # stream of random numbers
 
 
 class Jigsaw(Method):
-    """Tells by which permutation of a set the pieces of a picture were shuffled.
+    """Tells by which permutation of a set the pieces of an image were shuffled.
 
-    Batch: ``image`` (B, 3, H, W) float in [0, 1]; ``key`` (B,) int64.
+    Batch: ``image`` (B, 3, H, W) float in [0, 1]; ``sample_key`` (B,) int64.
 
     Shortcuts are closed as in the paper: pieces lie at random places in their cells, so that edges do not go on; each
-    is brought to mean 0 and deviation 1; channels are moved against each other and some pictures lose their colour, so
+    is brought to mean 0 and deviation 1; channels are moved against each other and some images lose their color, so
     that the lens tells nothing.  All pieces go through the encoder at once and meet in the head ("context-free").
 
     Args:
@@ -35,7 +35,7 @@ class Jigsaw(Method):
             in 6.  The paper has 24 to 1,000.
         patch: side of a piece in pixels; None: 3/4 of its cell (64 of 85 in the paper).
         grid: cells along a side, 2 or 3.
-        grey: share of pictures without colour.
+        gray: share of images without color.
         channel_shift: pixels by which channels are moved against each other at most.
         hidden: width of the layer that sees all pieces; 4096 in the paper.
     """
@@ -46,39 +46,39 @@ class Jigsaw(Method):
         permutations: int = 1000,
         patch: int | None = None,
         grid: int = 3,
-        grey: float = 0.3,
+        gray: float = 0.3,
         channel_shift: int = 2,
         hidden: int = 4096,
     ) -> None:
         super().__init__()
-        if grid not in (2, 3) or channel_shift < 0 or not 0 <= grey <= 1:
+        if grid not in (2, 3) or channel_shift < 0 or not 0 <= gray <= 1:
             raise InputError(
-                f"grid {grid}, channel_shift {channel_shift}, grey {grey}: wanted 2 or 3 cells, pixels of 0 or more, "
+                f"grid {grid}, channel_shift {channel_shift}, gray {gray}: wanted 2 or 3 cells, pixels of 0 or more, "
                 "and a share in [0, 1]"
             )
         self.encoder, self.patch, self.grid = encoder, patch, grid
-        self.grey, self.channel_shift = grey, channel_shift
+        self.gray, self.channel_shift = gray, channel_shift
         self.permutations: Tensor
         self.register_buffer("permutations", distant_permutations(grid**2, permutations))  # (K, N)
         self.head = mlp(grid**2 * encoder.dim, hidden, permutations, norm=True)
 
     def forward(self, batch: dict[str, Any]) -> dict[str, Tensor]:
         """One batch -> loss and accuracy; chance is 1 / K."""
-        pieces, index = self.puzzles(batch["image"], batch["key"])
+        pieces, index = self.puzzles(batch["image"], batch["sample_key"])
         logits = self._solve(pieces)
         return {"loss": F.cross_entropy(logits, index), "accuracy": (logits.argmax(1) == index).float().mean()}
 
-    def puzzles(self, image: Tensor, key: Tensor) -> tuple[Tensor, Tensor]:
+    def puzzles(self, image: Tensor, sample_key: Tensor) -> tuple[Tensor, Tensor]:
         """(B, N, 3, P, P) shuffled pieces, as the encoder gets them, and (B,) int64 the number of the permutation."""
-        numbers = uniform(key, 2 * self.grid**2 + 8, _DRAW)
+        numbers = uniform(sample_key, 2 * self.grid**2 + 8, _DRAW)
         index = (numbers[:, 0] * len(self.permutations)).long()
-        pieces = standardise(self._pieces(image, numbers[:, 1:]))
+        pieces = standardize(self._pieces(image, numbers[:, 1:]))
         return _shuffled(pieces, self.permutations[index]) * self.encoder.std + self.encoder.mean, index
 
     @torch.no_grad()
-    def pictures(self, image: Tensor, key: Tensor) -> dict[str, Tensor]:
+    def images(self, image: Tensor, sample_key: Tensor) -> dict[str, Tensor]:
         """Shuffled cells, and the same put back as predicted, in a green frame where that is right."""
-        puzzle, index = self.puzzles(image, key)
+        puzzle, index = self.puzzles(image, sample_key)
         guess = self._solve(puzzle).argmax(1)
         cell = min(image.shape[2:]) // self.grid
         side = cell * self.grid
@@ -99,12 +99,12 @@ class Jigsaw(Method):
         patch = self.patch or 3 * min(cell) // 4
         if not 0 < patch <= min(cell):
             raise InputError(
-                f"pictures of {image.shape[2]} x {image.shape[3]} pixels have cells of {cell[0]} x {cell[1]}, too "
-                f"small for pieces of {patch or 1}; give larger pictures or a smaller patch"
+                f"images of {image.shape[2]} x {image.shape[3]} pixels have cells of {cell[0]} x {cell[1]}, too "
+                f"small for pieces of {patch or 1}; give larger images or a smaller patch"
             )
-        grey, moves, jitter = numbers[:, 0] < self.grey, numbers[:, 1:7], numbers[:, 7:]
-        image = torch.where(grey[:, None, None, None], luma(image), image)
-        moves = ((2 * shift + 1) * moves).long() * ~grey[:, None] + shift * grey[:, None]  # (B, 6) in [0, 2 shift]
+        gray, moves, jitter = numbers[:, 0] < self.gray, numbers[:, 1:7], numbers[:, 7:]
+        image = torch.where(gray[:, None, None, None], luma(image), image)
+        moves = ((2 * shift + 1) * moves).long() * ~gray[:, None] + shift * gray[:, None]  # (B, 6) in [0, 2 shift]
         starts = []
         for axis, number in enumerate(jitter.unflatten(1, (2, count)).unbind(1)):
             place = torch.arange(count, device=image.device).div(self.grid ** (1 - axis), rounding_mode="floor")

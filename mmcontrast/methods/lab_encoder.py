@@ -1,4 +1,4 @@
-"""What colorization methods train: networks that see a part of a picture's Lab colours."""
+"""What colorization methods train: networks that see a part of an image's Lab colors."""
 
 from typing import Literal
 
@@ -13,15 +13,15 @@ Part = Literal["lightness", "color"]
 
 
 class LabEncoder(Encoder):
-    """Shows an encoder the lightness or the colours of a picture, also after training.
+    """Shows an encoder the lightness or the colors of an image, also after training.
 
     Args:
-        net: any encoder of 1 channel for the lightness (or of 3, which see it three times), of 2 for the colours.
+        net: any encoder of 1 channel for the lightness (or of 3, which see it three times), of 2 for the colors.
         part: "lightness" is L, "color" is ab; both are brought to [0, 1].
     """
 
     def __init__(self, net: Encoder, part: Part) -> None:
-        super().__init__()  # the inner encoder normalises
+        super().__init__()  # the inner encoder normalizes
         wanted = (1, 3) if part == "lightness" else (2,)
         self.net, self.part, self.channels = net, part, len(net.mean)
         if self.channels not in wanted:
@@ -59,7 +59,7 @@ class LabEncoder(Encoder):
         return self.net.attention(self.see(rgb_to_lab(image)))
 
 
-class Joined(Encoder):
+class ConcatEncoder(Encoder):
     """Two encoders side by side, their features concatenated, block by block.
 
     Args:

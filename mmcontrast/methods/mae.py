@@ -1,4 +1,4 @@
-"""Masked autoencoder: see a quarter of a picture's patches, make up the rest.
+"""Masked autoencoder: see a quarter of an image's patches, make up the rest.
 
 He, Chen, Xie, Li, Dollar, Girshick, CVPR 2022.  https://arxiv.org/abs/2111.06377
 """
@@ -22,13 +22,13 @@ _MASKS = 2004  # stream of random numbers
 class MAE(Method):
     """Encodes a quarter of the patches and paints the rest.
 
-    Batch: ``image`` (B, 3, H, W) float in [0, 1], whole patches; ``key`` (B,) int64.
+    Batch: ``image`` (B, 3, H, W) float in [0, 1], whole patches; ``sample_key`` (B,) int64.
 
     Args:
         encoder: a vision transformer; the paper's has fixed positions, ``ViT(positions="sincos")``.
         decoder_dim, decoder_depth, decoder_heads: of the transformer that paints.
         mask_ratio: share of hidden patches.
-        normalise: paint each patch in units of its own mean and deviation.
+        normalize: paint each patch in units of its own mean and deviation.
     """
 
     def __init__(
@@ -38,13 +38,13 @@ class MAE(Method):
         decoder_depth: int = 8,
         decoder_heads: int = 16,
         mask_ratio: float = 0.75,
-        normalise: bool = True,
+        normalize: bool = True,
     ) -> None:
         super().__init__()
         if not 0 < mask_ratio < 1:
             raise InputError(f"mask_ratio is {mask_ratio}; wanted a share between 0 and 1, such as 0.75")
         self.vit = require_tokens(encoder, "MAE")
-        self.mask_ratio, self.normalise, self.decoder_dim = mask_ratio, normalise, decoder_dim
+        self.mask_ratio, self.normalize, self.decoder_dim = mask_ratio, normalize, decoder_dim
         self.embed = nn.Linear(encoder.dim, decoder_dim)
         self.mask_token = nn.Parameter(torch.empty(decoder_dim).normal_(std=0.02))
         blocks = [Block(decoder_dim, decoder_heads, qkv_bias=True) for _ in range(decoder_depth)]
@@ -62,8 +62,8 @@ class MAE(Method):
     def forward(self, batch: dict[str, Any]) -> dict[str, Tensor]:
         """One batch -> mean squared error on hidden patches."""
         patches = patchify(batch["image"], self.vit.stride)  # (B, N, P)
-        painted, hidden = self._paint(batch["image"], batch["key"], self.mask_ratio)
-        return {"loss": masked_patches(painted, patches, hidden, self.normalise)}
+        painted, hidden = self._paint(batch["image"], batch["sample_key"], self.mask_ratio)
+        return {"loss": masked_patches(painted, patches, hidden, self.normalize)}
 
     @torch.no_grad()
     def reconstruct(
@@ -76,14 +76,14 @@ class MAE(Method):
             key: (B,) int64, of the masks; None: 0 to B - 1.
             mask_ratio: share of hidden patches; None: that of training.
         Returns:
-            (B, 3, H, W) in [0, 1] twice: the picture with hidden patches in grey, and with them painted.  With
-            ``normalise`` each painted patch gets the true one's mean and deviation, as in the paper's figures.
+            (B, 3, H, W) in [0, 1] twice: the image with hidden patches in gray, and with them painted.  With
+            ``normalize`` each painted patch gets the true one's mean and deviation, as in the paper's figures.
         """
         if key is None:
             key = torch.arange(len(image), device=image.device)
         patches = patchify(image, self.vit.stride)
         painted, hidden = self._paint(image, key, self.mask_ratio if mask_ratio is None else mask_ratio)
-        if self.normalise:
+        if self.normalize:
             mean, deviation = patch_statistics(patches)
             painted = painted * deviation + mean
         shown = [torch.where(hidden[..., None], fill, patches) for fill in (patches.new_tensor(0.5), painted)]
@@ -91,15 +91,15 @@ class MAE(Method):
         return seen, whole
 
     @torch.no_grad()
-    def pictures(self, image: Tensor, key: Tensor) -> dict[str, Tensor]:
-        """Pictures as the encoder sees them, and as they are painted."""
-        seen, painted = self.reconstruct(image, key)
+    def images(self, image: Tensor, sample_key: Tensor) -> dict[str, Tensor]:
+        """Images as the encoder sees them, and as they are painted."""
+        seen, painted = self.reconstruct(image, sample_key)
         return {"photograph": image, "seen": seen, "painted": painted}
 
-    def _paint(self, image: Tensor, key: Tensor, mask_ratio: float) -> tuple[Tensor, Tensor]:
+    def _paint(self, image: Tensor, sample_key: Tensor, mask_ratio: float) -> tuple[Tensor, Tensor]:
         """(B, N, P) painted patches, and (B, N) bool which of them were hidden."""
         height, width = (side // self.vit.stride for side in image.shape[2:])
-        keep, hidden = random_mask(key, height * width, mask_ratio, _MASKS)
+        keep, hidden = random_mask(sample_key, height * width, mask_ratio, _MASKS)
         prefix, visible = encode_tokens(self.vit, image, keep=keep)
         prefix, visible = self.embed(prefix), self.embed(visible)
         tokens = self.mask_token.to(visible.dtype).expand(*hidden.shape, -1)  # (B, N, decoder_dim)

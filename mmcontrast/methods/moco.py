@@ -13,10 +13,10 @@ from mmcontrast.encoders.base import Encoder
 from mmcontrast.encoders.heads import mlp
 from mmcontrast.losses.contrastive import info_nce, mutual_information_bound
 from mmcontrast.methods.base import Method
-from mmcontrast.ops.distributed import all_gather, world
-from mmcontrast.ops.momentum import Queue, follow, shadow
-from mmcontrast.ops.random import words
-from mmcontrast.ops.sphere import unit
+from mmcontrast.ops.distributed import all_gather, get_rank, world_size
+from mmcontrast.ops.momentum import Queue, ema_copy, ema_update
+from mmcontrast.ops.random import random_bits
+from mmcontrast.ops.sphere import l2_normalize
 
 _SHUFFLE = 2001  # stream of random numbers
 
@@ -24,7 +24,7 @@ _SHUFFLE = 2001  # stream of random numbers
 class MoCo(Method):
     """A query finds its key among a queue of earlier keys from a slowly moving encoder.
 
-    Batch (``data.TwoViews`` makes it): ``views``, two (B, 3, H, W) float in [0, 1]; ``key`` (B,) int64.
+    Batch (``data.TwoViews`` makes it): ``views``, two (B, 3, H, W) float in [0, 1]; ``sample_key`` (B,) int64.
 
     Version 1 has ``head="linear", temperature=0.07``; the defaults are version 2's.
 
@@ -51,14 +51,14 @@ class MoCo(Method):
         super().__init__()
         self.encoder, self.momentum, self.temperature, self.symmetric = encoder, momentum, temperature, symmetric
         self.head = mlp(*[encoder.dim] * (2 if head == "mlp" else 1), dim)
-        self.key_network = shadow(nn.Sequential(encoder, self.head))
+        self.key_network = ema_copy(nn.Sequential(encoder, self.head))
         self.queue = Queue(queue_size, dim)
 
     def forward(self, batch: dict[str, Any]) -> dict[str, Tensor]:
         """One batch -> loss (eq. 1) and the bound on mutual information (nats); in training the keys join the queue."""
         first, second = batch["views"][:2]
         pairs = [(first, second), (second, first)] if self.symmetric else [(first, second)]
-        losses, keys = zip(*(self._contrast(q, k, batch["key"]) for q, k in pairs), strict=True)
+        losses, keys = zip(*(self._contrast(q, k, batch["sample_key"]) for q, k in pairs), strict=True)
         loss = torch.stack(losses).mean()
         if self.training:
             self.queue.push(torch.cat(keys))
@@ -67,24 +67,24 @@ class MoCo(Method):
 
     def after_step(self, progress: float) -> None:
         """The key encoder follows (eq. 2)."""
-        follow(self.key_network[0], self.encoder, self.momentum)
-        follow(self.key_network[1], self.head, self.momentum)
+        ema_update(self.key_network[0], self.encoder, self.momentum)
+        ema_update(self.key_network[1], self.head, self.momentum)
 
-    def _contrast(self, query_view: Tensor, key_view: Tensor, key: Tensor) -> tuple[Tensor, Tensor]:
+    def _contrast(self, query_view: Tensor, key_view: Tensor, sample_key: Tensor) -> tuple[Tensor, Tensor]:
         """The loss of this rank's queries, and the keys of all ranks, (world * B, dim)."""
-        q = unit(self.head(self.encoder(query_view)))  # (B, dim)
-        k = self._keys(key_view, key)
-        own = k[world()[0] * len(q) :][: len(q)]
+        q = l2_normalize(self.head(self.encoder(query_view)))  # (B, dim)
+        k = self._keys(key_view, sample_key)
+        own = k[get_rank() * len(q) :][: len(q)]
         # The queue moves on before the backward pass, which needs it as it is now.
         return info_nce(q, own, self.temperature, negatives=self.queue.vectors.clone()), k
 
     @torch.no_grad()
-    def _keys(self, view: Tensor, key: Tensor) -> Tensor:
+    def _keys(self, view: Tensor, sample_key: Tensor) -> Tensor:
         """Keys of all ranks, in their order; batch norm sees samples of other ranks than the queries' does (3.3)."""
-        rank, size = world()
+        rank, size = get_rank(), world_size()
         if size == 1:
-            return unit(self.key_network(view))
-        order = words(all_gather(key), 1, _SHUFFLE)[:, 0].argsort(stable=True)  # alike on all ranks
+            return l2_normalize(self.key_network(view))
+        order = random_bits(all_gather(sample_key), 1, _SHUFFLE)[:, 0].argsort(stable=True)  # alike on all ranks
         mine = order.chunk(size)[rank]
-        shuffled = all_gather(unit(self.key_network(all_gather(view)[mine])))
+        shuffled = all_gather(l2_normalize(self.key_network(all_gather(view)[mine])))
         return torch.empty_like(shuffled).index_copy_(0, order, shuffled)

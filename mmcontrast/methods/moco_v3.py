@@ -12,9 +12,9 @@ from mmcontrast.encoders.base import Encoder
 from mmcontrast.encoders.heads import mlp
 from mmcontrast.losses.contrastive import info_nce, mutual_information_bound
 from mmcontrast.methods.base import Method
-from mmcontrast.ops.distributed import world
-from mmcontrast.ops.momentum import cosine_momentum, follow, shadow
-from mmcontrast.ops.sphere import unit
+from mmcontrast.ops.distributed import world_size
+from mmcontrast.ops.momentum import cosine_momentum, ema_copy, ema_update
+from mmcontrast.ops.sphere import l2_normalize
 
 
 class MoCoV3(Method):
@@ -52,21 +52,21 @@ class MoCoV3(Method):
         between = [hidden] * (projector_layers - 1)
         self.projector = mlp(encoder.dim, *between, dim, norm=True, final_norm=True)
         self.predictor = mlp(dim, hidden, dim, norm=True, final_norm=True)
-        self.key_network = shadow(nn.Sequential(encoder, self.projector))
+        self.key_network = ema_copy(nn.Sequential(encoder, self.projector))
 
     def forward(self, batch: dict[str, Any]) -> dict[str, Tensor]:
         """One batch -> symmetric loss and the bound on mutual information (nats)."""
         first, second = batch["views"][:2]
         both = torch.cat([first, second])  # (2B, 3, H, W); one pass: batch norm sees both views
-        q1, q2 = unit(self.predictor(self.projector(self.encoder(both)))).chunk(2)  # (B, dim) each
+        q1, q2 = l2_normalize(self.predictor(self.projector(self.encoder(both)))).chunk(2)  # (B, dim) each
         with torch.no_grad():
-            k1, k2 = unit(self.key_network(both)).chunk(2)
+            k1, k2 = l2_normalize(self.key_network(both)).chunk(2)
         cross_entropy = (info_nce(q1, k2, self.temperature) + info_nce(q2, k1, self.temperature)) / 2
-        bound = mutual_information_bound(cross_entropy.detach(), len(q1) * world()[1])
+        bound = mutual_information_bound(cross_entropy.detach(), len(q1) * world_size())
         return {"loss": 4 * self.temperature * cross_entropy, "mutual_information": bound}  # 2 tau for each direction
 
     def after_step(self, progress: float) -> None:
         """The key encoder follows."""
         momentum = cosine_momentum(self.momentum, progress)
-        follow(self.key_network[0], self.encoder, momentum)
-        follow(self.key_network[1], self.projector, momentum)
+        ema_update(self.key_network[0], self.encoder, momentum)
+        ema_update(self.key_network[1], self.projector, momentum)

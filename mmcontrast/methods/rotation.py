@@ -1,4 +1,4 @@
-"""Rotation: which way up is this picture?  To tell, a network must know what things look like.
+"""Rotation: which way up is this image?  To tell, a network must know what things look like.
 
 Gidaris, Singh, Komodakis, ICLR 2018.  https://arxiv.org/abs/1803.07728
 """
@@ -19,11 +19,11 @@ TURNS = 4  # quarter turns
 
 
 class Rotation(Method):
-    """Tells the four quarter turns of a picture apart.
+    """Tells the four quarter turns of an image apart.
 
     Batch: ``image`` (B, 3, S, S) float in [0, 1], upright photographs.
 
-    All four turns of a picture are in the batch, which works much better than one drawn at random (section 2.2).
+    All four turns of an image are in the batch, which works much better than one drawn at random (section 2.2).
     Quarter turns move pixels without interpolation, so that no trace of the turning is left to learn from.
 
     Args:
@@ -48,9 +48,9 @@ class Rotation(Method):
         return self.head(self.encoder(image)).softmax(1)
 
     @torch.no_grad()
-    def pictures(self, image: Tensor, key: Tensor) -> dict[str, Tensor]:
-        """Pictures turned at random, and turned back as predicted, in a green frame where that is right."""
-        k = (TURNS * uniform(key, 1, _TURN)[:, 0]).long()  # (B,)
+    def images(self, image: Tensor, sample_key: Tensor) -> dict[str, Tensor]:
+        """Images turned at random, and turned back as predicted, in a green frame where that is right."""
+        k = (TURNS * uniform(sample_key, 1, _TURN)[:, 0]).long()  # (B,)
         every = torch.stack([turn(image, k) for k in range(TURNS)])  # (4, B, 3, S, S)
         rows = torch.arange(len(image), device=image.device)
         turned = every[k, rows]
@@ -65,8 +65,8 @@ def turn(image: Tensor, quarters: int) -> Tensor:
     """(B, 3, S, S), turned to the left by so many quarters.
 
     Raises:
-        InputError: the pictures are not square.
+        InputError: the images are not square.
     """
     if image.shape[2] != image.shape[3]:
-        raise InputError(f"pictures to turn must be square; these have {image.shape[2]} x {image.shape[3]} pixels")
+        raise InputError(f"images to turn must be square; these have {image.shape[2]} x {image.shape[3]} pixels")
     return image.rot90(quarters, (2, 3))

@@ -1,4 +1,4 @@
-"""SimCLR: two views of a picture agree, views of different pictures do not.
+"""SimCLR: two views of an image agree, views of different images do not.
 
 Chen, Kornblith, Norouzi, Hinton, ICML 2020, https://arxiv.org/abs/2002.05709 (algorithm 1).
 Version 2 (2006.10029) has a wider encoder and a third layer in the head.
@@ -13,12 +13,12 @@ from mmcontrast.encoders.base import Encoder
 from mmcontrast.encoders.heads import mlp
 from mmcontrast.losses.contrastive import mutual_information_bound, nt_xent
 from mmcontrast.methods.base import Method
-from mmcontrast.ops.distributed import world
-from mmcontrast.ops.sphere import unit
+from mmcontrast.ops.distributed import world_size
+from mmcontrast.ops.sphere import l2_normalize
 
 
 class SimCLR(Method):
-    """Two views of a picture find each other among all views of the batch.
+    """Two views of an image find each other among all views of the batch.
 
     Batch (``data.TwoViews`` makes it): ``views``, two (B, 3, H, W) float in [0, 1].
 
@@ -48,7 +48,7 @@ class SimCLR(Method):
     def forward(self, batch: dict[str, Any]) -> dict[str, Tensor]:
         """One batch -> loss (eq. 1) and the bound on mutual information (nats)."""
         first, second = batch["views"][:2]
-        z1, z2 = unit(self.head(self.encoder(torch.cat([first, second])))).chunk(2)  # (B, dim) each
+        z1, z2 = l2_normalize(self.head(self.encoder(torch.cat([first, second])))).chunk(2)  # (B, dim) each
         loss = nt_xent(z1, z2, self.temperature)
-        candidates = 2 * len(z1) * world()[1] - 1
+        candidates = 2 * len(z1) * world_size() - 1
         return {"loss": loss, "mutual_information": mutual_information_bound(loss.detach(), candidates)}

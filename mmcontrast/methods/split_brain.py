@@ -1,4 +1,4 @@
-"""Split-brain autoencoder: one half tells colours from lightness, the other lightness from colours.
+"""Split-brain autoencoder: one half tells colors from lightness, the other lightness from colors.
 
 Zhang, Isola, Efros, CVPR 2017.  https://arxiv.org/abs/1611.09842
 """
@@ -14,7 +14,7 @@ from mmcontrast.encoders.decoder import upsampler
 from mmcontrast.errors import InputError
 from mmcontrast.losses.reconstruct import color_bins
 from mmcontrast.methods.base import Method
-from mmcontrast.methods.lab_encoder import Joined, LabEncoder
+from mmcontrast.methods.lab_encoder import ConcatEncoder, LabEncoder
 from mmcontrast.ops.color import lab_to_rgb, rgb_to_lab
 from mmcontrast.ops.color_bins import ColorBins
 
@@ -51,9 +51,9 @@ class SplitBrain(Method):
         super().__init__()
         if features not in ("both", "lightness", "color"):
             raise InputError(f"features is {features!r}; choose both, lightness or color")
-        self.halves = Joined(LabEncoder(lightness, "lightness"), LabEncoder(color, "color"))
+        self.halves = ConcatEncoder(LabEncoder(lightness, "lightness"), LabEncoder(color, "color"))
         self.predict, self.levels, self.features = predict, lightness_bins, features
-        self.bins = ColorBins(step, neighbours=1)
+        self.bins = ColorBins(step, neighbors=1)
         widths = (len(self.bins.centers), lightness_bins) if predict == "bins" else (2, 1)
         self.to_color = upsampler(lightness.dim, widths[0], lightness.stride / stride, width)
         self.to_lightness = upsampler(color.dim, widths[1], color.stride / stride, width)
@@ -82,10 +82,10 @@ class SplitBrain(Method):
 
     @torch.no_grad()
     def colors(self, image: Tensor, temperature: float | None = None) -> Tensor:
-        """Colours of pictures by their lightness, as the first half tells them.
+        """Colors of images by their lightness, as the first half tells them.
 
         Args:
-            image: (B, 3, H, W) in [0, 1]; its own colours are not looked at.
+            image: (B, 3, H, W) in [0, 1]; its own colors are not looked at.
             temperature: of the annealed mean; None: 0.38, Colorization's.
         Returns:
             (B, 2, h, w) ab, of ``stride`` pixels a cell.
@@ -96,8 +96,8 @@ class SplitBrain(Method):
         return self.bins.annealed_mean(ab, 0.38 if temperature is None else temperature)
 
     @torch.no_grad()
-    def pictures(self, image: Tensor, key: Tensor) -> dict[str, Tensor]:
-        """Photographs, with colours made of their lightness, and with lightness made of their colours."""
+    def images(self, image: Tensor, sample_key: Tensor) -> dict[str, Tensor]:
+        """Photographs, with colors made of their lightness, and with lightness made of their colors."""
         lab = rgb_to_lab(image)
         ab, lightness = self.colors(image), self.to_lightness(self.halves.second.lab_grid(lab)).float()
         if self.predict == "bins":

@@ -1,4 +1,4 @@
-"""Tracking emerges by colorizing videos: copy the colours of reference frames by attention.
+"""Tracking emerges by colorizing videos: copy the colors of reference frames by attention.
 
 Vondrick et al., ECCV 2018. https://arxiv.org/abs/1806.09594 (eqs. 1 to 3), with refinements of CorrFlow (Lai and Xie
 2019, https://arxiv.org/abs/1905.00875), MAST (Lai et al. 2020, https://arxiv.org/abs/2002.07793) and of the contrastive
@@ -14,14 +14,14 @@ from torch import Tensor
 
 from mmcontrast.encoders.base import Encoder
 from mmcontrast.errors import InputError
-from mmcontrast.losses.cycle import cycle_walk
+from mmcontrast.losses.cycle import contrastive_random_walk
 from mmcontrast.methods.base import Method
 from mmcontrast.methods.frame_encoder import FrameEncoder, Lock
 from mmcontrast.ops.affinity import Window, attend
 from mmcontrast.ops.color import lab_to_rgb, nearest_center, rgb_to_lab
 from mmcontrast.ops.random import uniform
 
-# 16 clusters of ab in everyday films, by data_scripts/color_clusters.py; largest first.
+# 16 clusters of ab in everyday videos, by data_scripts/color_clusters.py; largest first.
 CENTERS = (
     (1.1, 0.0), (3.9, 8.7), (-5.2, 2.8), (0.0, -9.3), (20.0, 29.8), (17.7, 12.9), (6.0, 24.1), (-8.4, 16.8),
     (0.2, -22.9), (15.4, -6.4), (-15.6, 34.3), (17.4, 49.0), (43.7, 27.6), (-18.8, -17.5), (32.3, -71.8), (25.2, -35.6),
@@ -30,21 +30,21 @@ _DROPOUT = 31  # stream of the sample's key
 
 
 class VideoColor(Method):
-    """Predicts a frame's colours as a mixture of the colours of other frames.
+    """Predicts a frame's colors as a mixture of the colors of other frames.
 
     Batch: ``clip`` (B, T, 3, H, W) float in [0, 1] RGB, of which the last frame is the target and the others are the
-    references; ``key`` (B,) int64 where channels are hidden at random.
+    references; ``sample_key`` (B,) int64 where channels are hidden at random.
 
-    Deviations: colours are means over grid cells, so that they match the features (Vondrick resizes, MAST samples);
+    Deviations: colors are means over grid cells, so that they match the features (Vondrick resizes, MAST samples);
     MAST's channels are hidden in Lab but shown to the encoder as RGB, so that any network serves.
 
     Args:
         encoder: the trunk.
         dim: channels D of the embedding; None: the trunk's own features.
-        hide: what the encoder does not see of the colours: "all" (grey, Vondrick; also after training), "channel" (a
+        hide: what the encoder does not see of the colors: "all" (gray, Vondrick; also after training), "channel" (a
             or b, drawn for each clip, MAST) or "rgb" (one of R, G, B, drawn for each clip, CorrFlow).
-        predict: "bins", the cross-entropy of quantised ab (Vondrick), or "lab", a smooth L1 on what is hidden (MAST).
-        centers: (K, 2) ab of the bins; None: 16 clusters of everyday films.
+        predict: "bins", the cross-entropy of quantized ab (Vondrick), or "lab", a smooth L1 on what is hidden (MAST).
+        centers: (K, 2) ab of the bins; None: 16 clusters of everyday videos.
         temperature: of the softmax.
         unit: compare directions (cosine) instead of the features as they come.
         radius: cells within which a target looks; None: everywhere.
@@ -74,7 +74,7 @@ class VideoColor(Method):
             raise InputError(f"temperature {temperature}, cycle {cycle}: wanted temperature > 0 and cycle >= 0")
         if lock == "all" and dim is None:
             raise InputError("lock='all' without a head leaves nothing to train; give dim")
-        self.encoder = FrameEncoder(encoder, dim, grey=hide == "all", lock=lock)
+        self.encoder = FrameEncoder(encoder, dim, gray=hide == "all", lock=lock)
         self.hide, self.predict = hide, predict
         self.temperature, self.unit = temperature, unit
         self.window = None if radius is None else Window(radius)
@@ -107,7 +107,7 @@ class VideoColor(Method):
             out = {"error": 100 * off.detach().abs().mean()}
         if self.cycle:
             nodes = F.avg_pool2d(features.flatten(0, 1), 2).flatten(2).mT.unflatten(0, clip.shape[:2])  # (B, T, N, D)
-            walk, out["returned"] = cycle_walk(nodes, self.cycle_temperature)
+            walk, out["returned"] = contrastive_random_walk(nodes, self.cycle_temperature)
             loss = loss + self.cycle * walk
         return {"loss": loss, **out}
 
@@ -116,7 +116,7 @@ class VideoColor(Method):
         both = clip.new_ones(len(clip), 2, 1, 1)
         if self.hide == "all":
             return clip, both
-        draw = uniform(batch["key"], 1, stream=_DROPOUT)[:, 0]  # (B,)
+        draw = uniform(batch["sample_key"], 1, stream=_DROPOUT)[:, 0]  # (B,)
         if self.hide == "rgb":
             kept = (torch.arange(3, device=clip.device) != (3 * draw).long()[:, None]).to(clip.dtype)  # (B, 3)
             return clip * kept[:, None, :, None, None], both

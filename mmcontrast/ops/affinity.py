@@ -1,4 +1,4 @@
-"""The attention that copies colours while training is the attention that copies labels when tracking.
+"""The attention that copies colors while training is the attention that copies labels when tracking.
 
 Two forms of one formula: ``affinity`` and ``attend`` carry gradients; ``propagate`` multiplies each small tile of
 queries with only the keys that its window reaches, and gives the same labels in a small part of the time and memory.
@@ -13,7 +13,7 @@ from torch import Tensor
 
 
 class Window(NamedTuple):
-    """The neighbourhood of its own place in which a query looks for keys.
+    """The neighborhood of its own place in which a query looks for keys.
 
     Attributes:
         radius: largest distance allowed, in grid cells.
@@ -74,7 +74,7 @@ def attend(
     Args:
         query: (B, D, h, w) features of the target frame.
         keys: (B, R, D, h, w) features of R reference frames.
-        values: (B, R, C, h, w) what to copy: one-hot colours, Lab values, masks.
+        values: (B, R, C, h, w) what to copy: one-hot colors, Lab values, masks.
         temperature: divides the products; > 0.
         topk: copy from only the most similar keys.
         window: where a query may look; None is everywhere.
@@ -110,7 +110,7 @@ def propagate(
     everywhere: int = 0,
     tile: int | None = None,
 ) -> Tensor:
-    """Copies labels from context frames to a new frame: ``attend`` for one film, channels last, without gradients.
+    """Copies labels from context frames to a new frame: ``attend`` for one video, channels last, without gradients.
 
     Args:
         query: (h, w, D) features of the new frame, float32 or bfloat16.

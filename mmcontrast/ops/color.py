@@ -1,4 +1,4 @@
-"""sRGB and CIE Lab (D65) in torch, and the quantisation of their colours."""
+"""sRGB and CIE Lab (D65) in torch, and the quantization of their colors."""
 
 import torch
 from torch import Tensor
@@ -28,7 +28,7 @@ def rgb_to_lab(rgb: Tensor) -> Tensor:
 
 
 def lab_to_rgb(lab: Tensor) -> Tensor:
-    """CIE Lab to sRGB, colours outside its gamut clipped: (..., 3, H, W) -> (..., 3, H, W) float in [0, 1]."""
+    """CIE Lab to sRGB, colors outside its gamut clipped: (..., 3, H, W) -> (..., 3, H, W) float in [0, 1]."""
     lightness, a, b = lab.unbind(-3)
     y = (lightness + 16) / 116
     root = torch.stack([y + a / 500, y, y - b / 200], -3)
@@ -38,7 +38,7 @@ def lab_to_rgb(lab: Tensor) -> Tensor:
 
 
 def nearest_center(ab: Tensor, centers: Tensor) -> Tensor:
-    """Quantises colours: ab (B, 2, H, W) and centres (K, 2) -> (B, H, W) int64, the number of the nearest centre."""
+    """Quantizes colors: ab (B, 2, H, W) and centers (K, 2) -> (B, H, W) int64, the number of the nearest center."""
     pixels = ab.permute(0, 2, 3, 1)  # (B, H, W, 2)
     return (pixels @ centers.T * 2 - (centers**2).sum(1)).argmax(-1)
 
@@ -49,10 +49,10 @@ def kmeans(points: Tensor, clusters: int, iterations: int = 50, seed: int = 0) -
     Args:
         points: (N, D), at least ``clusters`` distinct ones.
         clusters: K.
-        iterations: at most so many; it stops when no centre moves.
-        seed: of the first centres.
+        iterations: at most so many; it stops when no center moves.
+        seed: of the first centers.
     Returns:
-        (K, D) centres, the largest cluster first.
+        (K, D) centers, the largest cluster first.
     """
     generator = torch.Generator().manual_seed(seed)
     centers = points[torch.randint(len(points), (1,), generator=generator)]

@@ -1,4 +1,4 @@
-"""Colours as distributions over bins of the ab plane (Zhang, Isola and Efros 2016, 1603.08511, section 2)."""
+"""Colors as distributions over bins of the ab plane (Zhang, Isola and Efros 2016, 1603.08511, section 2)."""
 
 import itertools
 from functools import cache
@@ -13,37 +13,37 @@ _REACH = 128  # |a| and |b| of sRGB stay below
 
 
 class ColorBins(nn.Module):
-    """A grid of ab colours, soft targets on it, and one colour back from a distribution.
+    """A grid of ab colors, soft targets on it, and one color back from a distribution.
 
     Attributes:
         centers: (Q, 2) ab; see ``gamut_bins``.
 
     Args:
         step: of the grid, in units of Lab.
-        neighbours: K, bins that share a colour.
+        neighbors: K, bins that share a color.
         sigma: of the Gaussian by which they share it.
     """
 
     centers: Tensor
     nearest: Tensor
 
-    def __init__(self, step: float = 10.0, neighbours: int = 5, sigma: float = 5.0) -> None:
+    def __init__(self, step: float = 10.0, neighbors: int = 5, sigma: float = 5.0) -> None:
         super().__init__()
-        if step <= 0 or sigma <= 0 or neighbours < 1:
-            raise InputError(f"step {step}, neighbours {neighbours}, sigma {sigma}: wanted all above 0")
+        if step <= 0 or sigma <= 0 or neighbors < 1:
+            raise InputError(f"step {step}, neighbors {neighbors}, sigma {sigma}: wanted all above 0")
         centers = gamut_bins(step)
-        if neighbours > len(centers):
-            raise InputError(f"neighbours is {neighbours}, but there are only {len(centers)} bins of step {step}")
+        if neighbors > len(centers):
+            raise InputError(f"neighbors is {neighbors}, but there are only {len(centers)} bins of step {step}")
         self.sigma = sigma
         side = torch.arange(-_REACH, _REACH) + 0.5
-        nearest = torch.cdist(torch.cartesian_prod(side, side), centers).topk(neighbours, largest=False).indices
+        nearest = torch.cdist(torch.cartesian_prod(side, side), centers).topk(neighbors, largest=False).indices
         self.register_buffer("centers", centers, persistent=False)
         self.register_buffer("nearest", nearest.unflatten(0, (len(side), len(side))), persistent=False)  # (a, b, K)
 
     def encode(self, ab: Tensor) -> tuple[Tensor, Tensor]:
-        """Soft targets: each colour's nearest bins, weighted by their distance from it.
+        """Soft targets: each color's nearest bins, weighted by their distance from it.
 
-        Which bins are nearest is looked up for the middle of the colour's square of 1 x 1 unit; the weights are exact.
+        Which bins are nearest is looked up for the middle of the color's square of 1 x 1 unit; the weights are exact.
 
         Args:
             ab: (B, 2, H, W).
@@ -62,7 +62,7 @@ class ColorBins(nn.Module):
         return total / total.sum()
 
     def annealed_mean(self, logits: Tensor, temperature: float = 0.38) -> Tensor:
-        """One colour per pixel, between the mode (temperature 0) and the mean (1) of its distribution (eq. 5).
+        """One color per pixel, between the mode (temperature 0) and the mean (1) of its distribution (eq. 5).
 
         Args:
             logits: (B, Q, H, W).
@@ -76,9 +76,9 @@ class ColorBins(nn.Module):
 
 @cache
 def gamut_bins(step: float = 10.0) -> Tensor:
-    """(Q, 2) ab: the points of a grid between which the colours of sRGB lie.
+    """(Q, 2) ab: the points of a grid between which the colors of sRGB lie.
 
-    Every colour is inside a square of four of them, so that soft targets interpolate.  Of step 10 there are 309 (the
+    Every color is inside a square of four of them, so that soft targets interpolate.  Of step 10 there are 309 (the
     paper's list, of another conversion to Lab, has 313).
     """
     side = torch.linspace(0, 1, 256, dtype=torch.float64)
@@ -94,7 +94,7 @@ def gamut_bins(step: float = 10.0) -> Tensor:
 
 
 def rebalance(prior: Tensor, uniform: float = 0.5) -> Tensor:
-    """Weights by which rare colours count more (eq. 4).
+    """Weights by which rare colors count more (eq. 4).
 
     Args:
         prior: (Q,) share of each bin in the data, of sum 1.

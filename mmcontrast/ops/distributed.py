@@ -8,9 +8,18 @@ import torch.distributed as dist
 from torch import Tensor
 
 
-def world() -> tuple[int, int]:
-    """(rank, world size); (0, 1) when not distributed."""
-    return (dist.get_rank(), dist.get_world_size()) if dist.is_available() and dist.is_initialized() else (0, 1)
+def _initialized() -> bool:
+    return dist.is_available() and dist.is_initialized()
+
+
+def get_rank() -> int:
+    """Returns the rank of this process, 0 when not distributed."""
+    return dist.get_rank() if _initialized() else 0
+
+
+def world_size() -> int:
+    """Returns the number of processes, 1 when not distributed."""
+    return dist.get_world_size() if _initialized() else 1
 
 
 def all_gather(x: Tensor) -> Tensor:
@@ -18,17 +27,17 @@ def all_gather(x: Tensor) -> Tensor:
 
     Differentiable: a rank's part of the gradient is the sum of what all ranks' uses of it ask for.
     """
-    return _AllGather.apply(x) if world()[1] > 1 else x
+    return _AllGather.apply(x) if world_size() > 1 else x
 
 
 def all_reduce_sum(x: Tensor) -> Tensor:
     """Sum over ranks, the same on each; differentiable: the gradient is the sum over ranks of theirs."""
-    return _AllReduceSum.apply(x) if world()[1] > 1 else x
+    return _AllReduceSum.apply(x) if world_size() > 1 else x
 
 
 def all_reduce_max(x: Tensor) -> Tensor:
     """Elementwise maximum over ranks, the same on each; without a gradient."""
-    return _all_reduce(x, dist.ReduceOp.MAX) if world()[1] > 1 else x.detach()
+    return _all_reduce(x, dist.ReduceOp.MAX) if world_size() > 1 else x.detach()
 
 
 def _all_reduce(x: Tensor, op: Any) -> Tensor:
@@ -44,13 +53,13 @@ def _collective(name: str, name_before_2_14: str) -> Callable[[Tensor, Tensor], 
 class _AllGather(torch.autograd.Function):
     @staticmethod
     def forward(ctx: Any, x: Tensor) -> Tensor:
-        out = x.new_empty((world()[1] * len(x), *x.shape[1:]))
+        out = x.new_empty((world_size() * len(x), *x.shape[1:]))
         _collective("all_gather_single", "all_gather_into_tensor")(out, x.contiguous())
         return out
 
     @staticmethod
     def backward(ctx: Any, grad: Tensor) -> Tensor:
-        out = grad.new_empty((len(grad) // world()[1], *grad.shape[1:]))
+        out = grad.new_empty((len(grad) // world_size(), *grad.shape[1:]))
         _collective("reduce_scatter_single", "reduce_scatter_tensor")(out, grad.contiguous())
         return out
 

@@ -1,7 +1,7 @@
-"""Pinhole cameras and picture warps, batched.
+"""Pinhole cameras and image warps, batched.
 
-Points are (x, y) pixels with centres at integers; cameras look along +z with x to the right and y down (OpenCV);
-poses are camera-to-world; lengths are metres.
+Points are (x, y) pixels with centers at integers; cameras look along +z with x to the right and y down (OpenCV);
+poses are camera-to-world; lengths are meters.
 """
 
 import torch
@@ -14,10 +14,10 @@ def unproject(xy: Tensor, depth: Tensor, intrinsics: Tensor) -> Tensor:
 
     Args:
         xy: (B, N, 2) pixels.
-        depth: (B, N) metres along the optical axis.
+        depth: (B, N) meters along the optical axis.
         intrinsics: (B, 3, 3).
     Returns:
-        (B, N, 3) metres.
+        (B, N, 3) meters.
     """
     ray = torch.cat([xy, torch.ones_like(xy[..., :1])], -1) @ torch.linalg.inv(intrinsics).mT  # (B, N, 3)
     return ray * depth[..., None]
@@ -27,10 +27,10 @@ def project(point: Tensor, intrinsics: Tensor) -> tuple[Tensor, Tensor]:
     """Points in the camera's frame to pixels.
 
     Args:
-        point: (B, N, 3) metres.
+        point: (B, N, 3) meters.
         intrinsics: (B, 3, 3).
     Returns:
-        (B, N, 2) pixels, NaN for points that are not in front of the camera, and (B, N) depth in metres.
+        (B, N, 2) pixels, NaN for points that are not in front of the camera, and (B, N) depth in meters.
     """
     depth = point[..., 2]
     image = point @ intrinsics.mT  # (B, N, 3)
@@ -55,7 +55,7 @@ def reproject(
 
     Args:
         xy: (B, N, 2) pixels in a.
-        depth: (B, N) metres in a; 0 where it was not measured.
+        depth: (B, N) meters in a; 0 where it was not measured.
         intrinsics_a, intrinsics_b: (B, 3, 3).
         motion: (B, 4, 4), or (B, N, 4, 4) where points move apart: camera a's frame to camera b's.
     Returns:
@@ -69,32 +69,32 @@ def reproject(
 
 
 def inside(xy: Tensor, height: int, width: int) -> Tensor:
-    """(..., 2) pixels -> (...) whether their nearest pixel lies in the picture; False for NaN."""
+    """(..., 2) pixels -> (...) whether their nearest pixel lies in the image; False for NaN."""
     x, y = xy.unbind(-1)
     return (x >= -0.5) & (x < width - 0.5) & (y >= -0.5) & (y < height - 0.5)
 
 
 def pixel_index(xy: Tensor, height: int, width: int) -> Tensor:
-    """(..., 2) pixels -> (...) int64 y * W + x of the nearest pixel in the picture; NaN counts as 0."""
+    """(..., 2) pixels -> (...) int64 y * W + x of the nearest pixel in the image; NaN counts as 0."""
     x, y = (xy.nan_to_num(0) + 0.5).floor().long().unbind(-1)
     return y.clamp(0, height - 1) * width + x.clamp(0, width - 1)
 
 
 def pixel_grid(height: int, width: int, device: torch.device | str | None = None) -> Tensor:
-    """All pixels of a picture in row order: (H * W, 2) float."""
+    """All pixels of an image in row order: (H * W, 2) float."""
     y, x = torch.meshgrid(torch.arange(height, device=device), torch.arange(width, device=device), indexing="ij")
     return torch.stack([x, y], -1).flatten(0, 1).float()
 
 
 def sample(image: Tensor, xy: Tensor, mode: str = "bilinear", padding: str = "border") -> Tensor:
-    """Values at pixels, between centres by interpolation.
+    """Values at pixels, between centers by interpolation.
 
     Args:
         image: (B, D, H, W).
         xy: (B, N, 2) pixels; those outside take the border's value (or 0 with ``padding="zeros"``), NaN takes pixel 0.
         mode: "bilinear", "nearest" or "bicubic".
     Returns:
-        (B, N, D) in the dtype of ``xy``: half precision cannot tell neighbouring pixels apart.
+        (B, N, D) in the dtype of ``xy``: half precision cannot tell neighboring pixels apart.
     """
     height, width = image.shape[-2:]
     unit = (xy + 0.5) / xy.new_tensor([width, height]) * 2 - 1
@@ -103,12 +103,12 @@ def sample(image: Tensor, xy: Tensor, mode: str = "bilinear", padding: str = "bo
 
 
 def to_pixels(grid: Tensor, stride: int, height: int, width: int) -> Tensor:
-    """A feature grid, whose last cells may reach beyond the picture, at every pixel by bilinear interpolation.
+    """A feature grid, whose last cells may reach beyond the image, at every pixel by bilinear interpolation.
 
     Args:
         grid: (B, D, ceil(H / stride), ceil(W / stride)).
         stride: pixels per cell.
-        height, width: of the picture.
+        height, width: of the image.
     Returns:
         (B, D, H, W) float32.
     """
@@ -129,7 +129,7 @@ def apply_homography(homography: Tensor, xy: Tensor) -> Tensor:
 
 
 def homography_from_corners(corners: Tensor, height: int, width: int) -> Tensor:
-    """The homography that takes a picture's four corner pixels to given places (the direct linear transform).
+    """The homography that takes an image's four corner pixels to given places (the direct linear transform).
 
     Args:
         corners: (B, 4, 2) pixels for the corners (0, 0), (W-1, 0), (W-1, H-1), (0, H-1).

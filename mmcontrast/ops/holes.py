@@ -1,4 +1,4 @@
-"""Holes in pictures, for methods that paint them: True where a pixel is hidden."""
+"""Holes in images, for methods that paint them: True where a pixel is hidden."""
 
 import torch
 import torch.nn.functional as F
@@ -8,7 +8,7 @@ from mmcontrast.ops.random import uniform
 
 
 def center_hole(height: int, width: int, share: float = 0.25) -> Tensor:
-    """(1, 1, height, width) bool: the middle of a picture, a rectangle of its own shape and ``share`` of its area."""
+    """(1, 1, height, width) bool: the middle of an image, a rectangle of its own shape and ``share`` of its area."""
     hole = torch.zeros(1, 1, height, width, dtype=torch.bool)
     rows, columns = (max(1, round(side * share**0.5)) for side in (height, width))
     top, left = (height - rows) // 2, (width - columns) // 2
@@ -16,19 +16,21 @@ def center_hole(height: int, width: int, share: float = 0.25) -> Tensor:
     return hole
 
 
-def random_region(key: Tensor, height: int, width: int, stream: int, share: float = 0.25, blobs: int = 8) -> Tensor:
+def random_region(
+    sample_key: Tensor, height: int, width: int, stream: int, share: float = 0.25, blobs: int = 8
+) -> Tensor:
     """Holes of arbitrary shape: where smooth noise is low (the code of 1604.07379).
 
     Args:
-        key: (B,) int64, one per sample.
+        sample_key: (B,) int64, one per sample.
         height, width: in pixels.
         stream: see ``ops.random``.
-        share: of the picture's area.
+        share: of the image's area.
         blobs: cells of noise along each side; the more, the smaller the pieces.
     Returns:
-        (B, 1, height, width) bool, round(share * height * width) pixels of each picture.
+        (B, 1, height, width) bool, round(share * height * width) pixels of each image.
     """
-    noise = uniform(key, blobs**2, stream).view(-1, 1, blobs, blobs)
+    noise = uniform(sample_key, blobs**2, stream).view(-1, 1, blobs, blobs)
     noise = F.interpolate(noise, (height, width), mode="bicubic").flatten(1)  # (B, H W)
     lowest = noise.topk(max(1, round(share * noise.shape[1])), 1, largest=False, sorted=False).indices
     hole = torch.zeros_like(noise, dtype=torch.bool).scatter_(1, lowest, True)

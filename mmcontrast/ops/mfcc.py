@@ -30,12 +30,12 @@ def mfcc(sound: Tensor, rate: int = 16000, count: int = 13, bands: int = 40) -> 
 
 
 def _triangles(rate: int, size: int, bands: int) -> Tensor:
-    """(bands, size / 2 + 1): each rises from its lower neighbour's centre to its own and falls to its upper one's."""
+    """(bands, size / 2 + 1): each rises from its lower neighbor's center to its own and falls to its upper one's."""
     top = 2595 * math.log10(1 + rate / 2 / 700)
     corners = 700 * (10 ** (torch.linspace(0, top, bands + 2, dtype=torch.float64) / 2595) - 1)  # Hz
     pitch = torch.arange(size // 2 + 1) * (rate / size)
-    low, centre, high = (corners[i : i + bands, None] for i in range(3))
-    return torch.minimum((pitch - low) / (centre - low), (high - pitch) / (high - centre)).clamp(min=0)
+    low, center, high = (corners[i : i + bands, None] for i in range(3))
+    return torch.minimum((pitch - low) / (center - low), (high - pitch) / (high - center)).clamp(min=0)
 
 
 def _cosines(bands: int, count: int) -> Tensor:

@@ -8,12 +8,12 @@ import torch
 from torch import Tensor, nn
 
 from mmcontrast.errors import InputError
-from mmcontrast.ops.sphere import unit
+from mmcontrast.ops.sphere import l2_normalize
 
 Network = TypeVar("Network", bound=nn.Module)
 
 
-def shadow(network: Network) -> Network:
+def ema_copy(network: Network) -> Network:
     """A copy without gradients, dropout or stochastic depth: a teacher, to be moved by ``follow``."""
     copied = copy.deepcopy(network).requires_grad_(False)
     for module in copied.modules():
@@ -25,7 +25,7 @@ def shadow(network: Network) -> Network:
 
 
 @torch.no_grad()
-def follow(average: nn.Module, network: nn.Module, momentum: float) -> None:
+def ema_update(average: nn.Module, network: nn.Module, momentum: float) -> None:
     """average <- momentum * average + (1 - momentum) * network, for all parameters at once.
 
     Buffers stay: batch norms of a teacher in training mode gather statistics of their own.
@@ -52,7 +52,7 @@ class Queue(nn.Module):
             raise InputError(f"queue size is {size}; wanted at least 1")
         self.vectors: Tensor
         self.place: Tensor
-        self.register_buffer("vectors", unit(torch.randn(size, dim)))
+        self.register_buffer("vectors", l2_normalize(torch.randn(size, dim)))
         self.register_buffer("place", torch.zeros((), dtype=torch.int64))  # of the oldest
 
     @torch.no_grad()

@@ -1,4 +1,4 @@
-"""Nearest neighbours by inner product, the bank going by in blocks."""
+"""Nearest neighbors by inner product, the bank going by in blocks."""
 
 import torch
 from torch import Tensor
@@ -16,7 +16,7 @@ def nearest(queries: Tensor, bank: Tensor, k: int, rows: int = ROWS) -> tuple[Te
     Args:
         queries: (N, D).
         bank: (M, D) on any device, M >= k.
-        k: neighbours.
+        k: neighbors.
         rows: rows of the bank at once.
     Returns:
         (N, k) inner products, and (N, k) int64 rows of the bank.

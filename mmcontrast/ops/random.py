@@ -4,7 +4,7 @@ in any batch, on any number of ranks, and after any resume."""
 import torch
 from torch import Tensor
 
-# SplitMix64 (Steele, Lea and Flood 2014): Weyl increment and the two multipliers of its finaliser, as signed 64-bit.
+# SplitMix64 (Steele, Lea and Flood 2014): Weyl increment and the two multipliers of its finalizer, as signed 64-bit.
 _GAMMA = 0x9E3779B97F4A7C15 - (1 << 64)
 _MIX_1 = 0xBF58476D1CE4E5B9 - (1 << 64)
 _MIX_2 = 0x94D049BB133111EB - (1 << 64)
@@ -15,18 +15,18 @@ def _shift(x: Tensor, bits: int) -> Tensor:
     return (x >> bits).bitwise_and_((1 << (64 - bits)) - 1)
 
 
-def mix(x: Tensor) -> Tensor:
-    """SplitMix64's finaliser: int64 of any shape -> int64, every output bit depends on every input bit."""
-    return _mix_(x.clone())
+def hash64(x: Tensor) -> Tensor:
+    """SplitMix64's finalizer: int64 of any shape -> int64, every output bit depends on every input bit."""
+    return _hash64_(x.clone())
 
 
-def _mix_(x: Tensor) -> Tensor:
+def _hash64_(x: Tensor) -> Tensor:
     x.bitwise_xor_(_shift(x, 30)).mul_(_MIX_1)
     x.bitwise_xor_(_shift(x, 27)).mul_(_MIX_2)
     return x.bitwise_xor_(_shift(x, 31))
 
 
-def fold(*parts: int) -> int:
+def derive_key(*parts: int) -> int:
     """Integers (seed, epoch, index, ...) -> one 63-bit key."""
     state, ones = 0, (1 << 64) - 1
     for part in parts:
@@ -37,29 +37,29 @@ def fold(*parts: int) -> int:
     return state >> 1
 
 
-def words(key: Tensor, count: int, stream: int = 0) -> Tensor:
+def random_bits(sample_key: Tensor, count: int, stream: int = 0) -> Tensor:
     """Random 64-bit words.
 
     Args:
-        key: (B,) int64, one per sample.
+        sample_key: (B,) int64, one per sample.
         count: words per sample.
         stream: makes independent draws from the same key (one number per place in the code that draws).
     Returns:
         (B, count) int64 on the key's device, equal on every device.
     """
-    start = mix(key + mix(torch.full_like(key, stream)))  # (B,)
-    step = torch.arange(1, count + 1, device=key.device, dtype=torch.int64).mul_(_GAMMA)
-    return _mix_(start[:, None] + step)
+    start = hash64(sample_key + hash64(torch.full_like(sample_key, stream)))  # (B,)
+    step = torch.arange(1, count + 1, device=sample_key.device, dtype=torch.int64).mul_(_GAMMA)
+    return _hash64_(start[:, None] + step)
 
 
-def uniform(key: Tensor, count: int, stream: int = 0) -> Tensor:
+def uniform(sample_key: Tensor, count: int, stream: int = 0) -> Tensor:
     """Uniform floats in [0, 1).
 
     Args:
-        key: (B,) int64, one per sample.
+        sample_key: (B,) int64, one per sample.
         count: numbers per sample.
         stream: makes independent draws from the same key (one number per place in the code that draws).
     Returns:
         (B, count) float32 on the key's device, equal on every device.
     """
-    return _shift(words(key, count, stream), 40).to(torch.float32) / (1 << 24)
+    return _shift(random_bits(sample_key, count, stream), 40).to(torch.float32) / (1 << 24)

@@ -7,12 +7,12 @@ import torch.nn.functional as F
 from torch import Tensor
 
 
-def unit(x: Tensor) -> Tensor:
+def l2_normalize(x: Tensor) -> Tensor:
     """(..., D) of any precision -> (..., D) of length 1, in float32 at least."""
     return F.normalize(x.to(torch.promote_types(x.dtype, torch.float32)), dim=-1)
 
 
-def spread(features: Tensor) -> Tensor:
+def feature_std(features: Tensor) -> Tensor:
     """Standard deviation of directions, averaged over channels and scaled by sqrt(D) (SimSiam, 2011.10566, section 4).
 
     Args:
@@ -20,7 +20,7 @@ def spread(features: Tensor) -> Tensor:
     Returns:
         () from 0, all alike, to 1, spread over the whole sphere.
     """
-    return unit(features).std(0, correction=0).mean() * math.sqrt(features.shape[1])
+    return l2_normalize(features).std(0, correction=0).mean() * math.sqrt(features.shape[1])
 
 
 def effective_rank(features: Tensor) -> Tensor:
@@ -31,8 +31,8 @@ def effective_rank(features: Tensor) -> Tensor:
     Returns:
         () from 1, one direction only, to min(N - 1, D); 1 as well for features that are all alike.
     """
-    centred = (features - features.mean(0)).double()
-    gram = centred @ centred.T if len(centred) < centred.shape[1] else centred.T @ centred
+    centered = (features - features.mean(0)).double()
+    gram = centered @ centered.T if len(centered) < centered.shape[1] else centered.T @ centered
     share = torch.linalg.eigvalsh(gram).clamp(min=0)
     share = share / share.sum().clamp(min=torch.finfo(torch.float64).tiny)
     return torch.special.entr(share).sum().exp()
@@ -46,6 +46,6 @@ def similarities(a: Tensor, b: Tensor) -> tuple[Tensor, Tensor]:
     Returns:
         () positive and () negative similarity.
     """
-    cosine = unit(a) @ unit(b).T  # (N, N)
+    cosine = l2_normalize(a) @ l2_normalize(b).T  # (N, N)
     positive, count = cosine.diagonal().sum(), len(cosine)
     return positive / count, (cosine.sum() - positive) / (count * (count - 1))

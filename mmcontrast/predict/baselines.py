@@ -5,11 +5,11 @@ from collections.abc import Iterator
 import cv2
 import numpy as np
 
-from mmcontrast.data.video import Video
-from mmcontrast.predict.propagate import Points
+from mmcontrast.data.io.video import Video
+from mmcontrast.predict.track import Points
 
 
-class StandStill:
+class IdentityTracker:
     """Every frame keeps the first mask."""
 
     def iter_masks(self, video: Video, first_mask: np.ndarray) -> Iterator[np.ndarray]:
@@ -52,7 +52,7 @@ def _backward_flow(video: Video) -> Iterator[np.ndarray]:
     dis = cv2.DISOpticalFlow.create(cv2.DISOPTICAL_FLOW_PRESET_MEDIUM)
     before = None
     for frame in video:
-        grey = cv2.cvtColor(frame, cv2.COLOR_RGB2GRAY)
-        still = np.zeros((*grey.shape, 2), np.float32)
-        yield still if before is None else np.asarray(dis.calc(grey, before, still))
-        before = grey
+        gray = cv2.cvtColor(frame, cv2.COLOR_RGB2GRAY)
+        still = np.zeros((*gray.shape, 2), np.float32)
+        yield still if before is None else np.asarray(dis.calc(gray, before, still))
+        before = gray

@@ -1,4 +1,4 @@
-"""Colours for grey photographs."""
+"""Colors for gray photographs."""
 
 from collections.abc import Iterator
 from itertools import islice
@@ -9,34 +9,34 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from mmcontrast.data.decode import decode
+from mmcontrast.data.io.decode import decode
 from mmcontrast.errors import InputError
-from mmcontrast.loading import load
+from mmcontrast.inference.device import choose_device
+from mmcontrast.inference.image_batches import ImageSource, ImageSources, each
 from mmcontrast.methods.base import Method
 from mmcontrast.methods.colorization import Colorization
 from mmcontrast.methods.split_brain import SplitBrain
+from mmcontrast.models.loading import load
 from mmcontrast.ops.color import lab_to_rgb, rgb_to_lab
-from mmcontrast.predict.device import choose_device
-from mmcontrast.predict.images import Picture, Pictures, each
 
-_STRIP_PIXELS = 1 << 20  # a large picture is coloured strip by strip, which keeps its copies small
+_STRIP_PIXELS = 1 << 20  # a large image is colored strip by strip, which keeps its copies small
 
 
 class Colorizer:
-    """Colours photographs by their lightness, at full size.
+    """Colors photographs by their lightness, at full size.
 
         color = Colorizer("colorization-lite")
-        color(["grandmother.jpg", "village.png"])     # two (H, W, 3) uint8 pictures
+        color(["grandmother.jpg", "village.png"])     # two (H, W, 3) uint8 images
 
-    The network sees a small picture in grey and gives colours for it; the photograph keeps every detail of its own
-    lightness.  What colours a photograph may have had are ignored.
+    The network sees a small image in gray and gives colors for it; the photograph keeps every detail of its own
+    lightness.  What colors a photograph may have had are ignored.
 
     Args:
         model: a method trained by ``Colorization`` or ``SplitBrain``, or the name of one (``mmcontrast.load``).
         device: None for CUDA where there is one, else the CPU.
-        batch_size: pictures read at once; those of one shape go through the network together.
-        resolution: short side in pixels at which the network sees a picture; None: its own size.
-        temperature: of the annealed mean; near 0 colours are vivid and patchy, at 1 pale and smooth.  None: the
+        batch_size: images read at once; those of one shape go through the network together.
+        resolution: short side in pixels at which the network sees an image; None: its own size.
+        temperature: of the annealed mean; near 0 colors are vivid and patchy, at 1 pale and smooth.  None: the
             model's.
     Raises:
         InputError: a model of another kind, or an impossible setting.
@@ -59,35 +59,35 @@ class Colorizer:
         method = load(model) if isinstance(model, str | Path) else model
         if not isinstance(method, Colorization | SplitBrain):
             raise InputError(
-                f"{model if isinstance(model, str | Path) else 'the model'} is a {type(method).__name__}; colours come "
+                f"{model if isinstance(model, str | Path) else 'the model'} is a {type(method).__name__}; colors come "
                 "from a model trained by Colorization or SplitBrain"
             )
         self.device, self.batch_size = choose_device(device), batch_size
         self.method, self.temperature = method.to(self.device).eval(), temperature
         self.resolution = resolution or method.encoder.image_size
 
-    def __call__(self, pictures: Pictures) -> list[np.ndarray]:
-        """Pictures, grey or not -> coloured ones of their own sizes, (H, W, 3) uint8 each.
+    def __call__(self, images: ImageSources) -> list[np.ndarray]:
+        """Images, gray or not -> colored ones of their own sizes, (H, W, 3) uint8 each.
 
         Raises:
-            InputError: for a picture that cannot be read.
+            InputError: for an image that cannot be read.
         """
         colored = []
-        for found in self.stream(pictures):
+        for found in self.stream(images):
             if isinstance(found, str):
                 raise InputError(found)
             colored.append(found)
         return colored
 
-    def stream(self, pictures: Pictures) -> Iterator[np.ndarray | str]:
-        """Picture by picture: (H, W, 3) uint8, or a string that says why it could not be read."""
-        source = each(pictures)
+    def stream(self, images: ImageSources) -> Iterator[np.ndarray | str]:
+        """Image by image: (H, W, 3) uint8, or a string that says why it could not be read."""
+        source = each(images)
         while batch := list(islice(source, self.batch_size)):
             yield from self._color(batch)
 
     @torch.inference_mode()
-    def _color(self, batch: list[Picture]) -> Iterator[np.ndarray | str]:
-        frames = [_read(picture) for picture in batch]
+    def _color(self, batch: list[ImageSource]) -> Iterator[np.ndarray | str]:
+        frames = [_read(photo) for photo in batch]
         small = {i: self._shrink(frame) for i, frame in enumerate(frames) if not isinstance(frame, str)}
         shapes = {image.shape for image in small.values()}
         ab: dict[int, Tensor] = {}
@@ -110,13 +110,13 @@ class Colorizer:
 
 
 def paint(frame: np.ndarray, ab: Tensor) -> np.ndarray:
-    """A picture's lightness in given colours.
+    """An image's lightness in given colors.
 
     Args:
-        frame: (H, W, 3) uint8, grey or not.
-        ab: (2, h, w), brought to the picture's size by bilinear interpolation.
+        frame: (H, W, 3) uint8, gray or not.
+        ab: (2, h, w), brought to the image's size by bilinear interpolation.
     Returns:
-        (H, W, 3) uint8; colours outside sRGB are clipped.
+        (H, W, 3) uint8; colors outside sRGB are clipped.
     """
     height, width = frame.shape[:2]
     large = F.interpolate(ab[None].float(), (height, width), mode="bilinear")[0]  # (2, H, W)
@@ -130,8 +130,8 @@ def paint(frame: np.ndarray, ab: Tensor) -> np.ndarray:
     return out
 
 
-def _read(picture: Picture) -> np.ndarray | str:
+def _read(image: ImageSource) -> np.ndarray | str:
     try:
-        return decode(picture)
+        return decode(image)
     except InputError as error:
         return str(error)

@@ -1,4 +1,4 @@
-"""Masks, points and colours of a frame to soft labels on a grid, and back to pixels."""
+"""Masks, points and colors of a frame to soft labels on a grid, and back to pixels."""
 
 import numpy as np
 import torch
@@ -12,14 +12,14 @@ MOST_OBJECTS = 254
 
 
 def check_size(image: np.ndarray, height: int, width: int, name: str) -> None:
-    """Refuses a mask or picture (H, W, ...) of another size than the film.
+    """Refuses a mask or image (H, W, ...) of another size than the video.
 
     Raises:
         InputError: naming both sizes.
     """
     if image.shape[:2] != (height, width):
         raise InputError(
-            f"{name}: is {image.shape[1]}x{image.shape[0]}, the film is {width}x{height}; wanted equal sizes"
+            f"{name}: is {image.shape[1]}x{image.shape[0]}, the video is {width}x{height}; wanted equal sizes"
         )
 
 

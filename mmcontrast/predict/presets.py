@@ -12,7 +12,7 @@ class Preset:
     """One way of propagating labels.
 
     Attributes:
-        anchors: numbers of the frames that stay in memory for the whole film.
+        anchors: numbers of the frames that stay in memory for the whole video.
         recent: distances in time of the other frames in memory.
         window: where a cell looks in them; None is everywhere.
         topk: cells that it copies from; None is all.

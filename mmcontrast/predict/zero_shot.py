@@ -1,4 +1,4 @@
-"""Classify pictures by words alone: the label whose prompts lie nearest.
+"""Classify images by words alone: the label whose prompts lie nearest.
 
 Radford et al., Learning Transferable Visual Models From Natural Language Supervision, 2021, section 3.1.
 https://arxiv.org/abs/2103.00020
@@ -12,11 +12,11 @@ import torch
 from torch import Tensor
 
 from mmcontrast.errors import InputError
-from mmcontrast.loading import load
+from mmcontrast.inference.device import choose_device
+from mmcontrast.inference.image_batches import ImageSources, batches, to_float
+from mmcontrast.inference.prompts import Labels, PromptSet, Templates, embed_prompts
 from mmcontrast.methods.clip import CLIP
-from mmcontrast.predict.device import choose_device
-from mmcontrast.predict.images import Pictures, batches, to_float
-from mmcontrast.predict.prompts import Labels, PromptSet, Templates, embed_prompts
+from mmcontrast.models.loading import load
 
 
 class Guess(NamedTuple):
@@ -27,14 +27,14 @@ class Guess(NamedTuple):
 
 
 class ZeroShotClassifier:
-    """Probabilities of labels for pictures.
+    """Probabilities of labels for images.
 
         classify = ZeroShotClassifier("clip-lite", ["cat", "dog"])
         classify(["a.jpg", "b.png"])          # (2, 2) probabilities
         classify.top("a.jpg", k=1)            # [[Guess(label="cat", score=0.98)]]
 
-    Pictures are paths, PIL images, uint8 arrays (H, W, 3) or (N, H, W, 3), uint8 tensors (3, H, W) or (N, 3, H, W), one
-    or any iterable of them; a folder stands for the picture files in it, sorted, at any depth.  They are decoded in
+    Images are paths, PIL images, uint8 arrays (H, W, 3) or (N, H, W, 3), uint8 tensors (3, H, W) or (N, 3, H, W), one
+    or any iterable of them; a folder stands for the image files in it, sorted, at any depth.  They are decoded in
     background threads while the encoder works.
 
     Args:
@@ -42,7 +42,7 @@ class ZeroShotClassifier:
         labels: names, or {name: prompts} where you write the prompts.
         templates: "simple" (7), "openai80", a file with one template a line, or a list; ``{}`` is the label's place.
         device: None for CUDA where there is one, else the CPU.
-        batch_size: pictures encoded at once.
+        batch_size: images encoded at once.
         cache: where label vectors are kept between runs: True for ``$MMCONTRAST_CACHE`` or the user's cache folder, a
             folder of your own, or False for nowhere.
     Attributes:
@@ -72,34 +72,34 @@ class ZeroShotClassifier:
         self.labels, self.batch_size = prompts.labels, batch_size
         self.vectors = embed_prompts(self.model, prompts, self.device, cache)
 
-    def __call__(self, pictures: Pictures) -> Tensor:
-        """Pictures -> (N, C) float32 probabilities, each row of sum 1, on the model's device.
+    def __call__(self, images: ImageSources) -> Tensor:
+        """Images -> (N, C) float32 probabilities, each row of sum 1, on the model's device.
 
         Raises:
-            InputError: for a picture that cannot be read.
+            InputError: for an image that cannot be read.
         """
-        return self.logits(pictures).softmax(1)
+        return self.logits(images).softmax(1)
 
-    def logits(self, pictures: Pictures) -> Tensor:
-        """Pictures -> (N, C) float32: scale times cosine."""
+    def logits(self, images: ImageSources) -> Tensor:
+        """Images -> (N, C) float32: scale times cosine."""
         blocks = []
-        for logits, errors in self.stream(pictures):
+        for logits, errors in self.stream(images):
             for error in filter(None, errors):
                 raise InputError(error)
             blocks.append(logits)
         return torch.cat(blocks) if blocks else self.vectors.new_empty(0, len(self.labels))
 
-    def top(self, pictures: Pictures, k: int = 5) -> list[list[Guess]]:
-        """The k likeliest labels of each picture, best first."""
-        scores, places = self(pictures).topk(min(k, len(self.labels)))  # (N, k)
+    def top(self, images: ImageSources, k: int = 5) -> list[list[Guess]]:
+        """The k likeliest labels of each image, best first."""
+        scores, places = self(images).topk(min(k, len(self.labels)))  # (N, k)
         return [
             [Guess(self.labels[place], score) for place, score in zip(*row, strict=True)]
             for row in zip(places.tolist(), scores.tolist(), strict=True)
         ]
 
-    def stream(self, pictures: Pictures) -> Iterator[tuple[Tensor, list[str | None]]]:
-        """Batch by batch: (B', C) logits of the readable pictures, and B entries that are None or say what failed."""
-        for image, errors in batches(pictures, self.model.encoder, self.batch_size):
+    def stream(self, images: ImageSources) -> Iterator[tuple[Tensor, list[str | None]]]:
+        """Batch by batch: (B', C) logits of the readable images, and B entries that are None or say what failed."""
+        for image, errors in batches(images, self.model.encoder, self.batch_size):
             yield self._score(image), errors
 
     @torch.inference_mode()

@@ -1,1 +1,6 @@
-"""Lightning lives here and nowhere else: one Learner and one Data module drive every method."""
+"""Training: one ``Learner`` and one ``Data`` module drive every method; the only package that imports Lightning."""
+
+import lazy_loader
+
+# The stub file beside this one lists the public names; each is imported at first use.
+__getattr__, __dir__, __all__ = lazy_loader.attach_stub(__name__, __file__)

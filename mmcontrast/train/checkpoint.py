@@ -9,7 +9,7 @@ import torch
 from lightning.pytorch.callbacks import Checkpoint
 from lightning.pytorch.plugins.io import TorchCheckpointIO
 
-from mmcontrast.train.failure import replacing
+from mmcontrast.train.errors import replacing
 
 
 def write_atomically(payload: Any, path: Path) -> None:
@@ -46,7 +46,7 @@ class LastCheckpoint(Checkpoint):
 
     Args:
         path: the file.
-        every: optimiser steps between saves within an epoch.
+        every: optimizer steps between saves within an epoch.
     """
 
     def __init__(self, path: Path, every: int = 1000) -> None:

@@ -18,9 +18,9 @@ from lightning.pytorch.cli import LightningArgumentParser, LightningCLI, SaveCon
 from mmcontrast.errors import InputError
 from mmcontrast.train.cpu import startup_frozen, tune_cpu
 from mmcontrast.train.data import Data
-from mmcontrast.train.failure import TrainingError
+from mmcontrast.train.errors import TrainingError
 from mmcontrast.train.learner import Learner
-from mmcontrast.train.run import TRAINER_DEFAULTS, open_run, quiet_lightning, trainer_arguments
+from mmcontrast.train.run_directory import TRAINER_DEFAULTS, open_run_directory, quiet_lightning, trainer_arguments
 
 SHORT_NAMES = ("mmcontrast.methods", "mmcontrast.encoders", "mmcontrast.data", "mmcontrast.train.monitors")
 
@@ -138,7 +138,7 @@ def fit(args: argparse.Namespace, arguments: list[str]) -> int:
         tune_cpu()
         import_short_names(arguments)
         cli = TrainCLI(arguments, folder, args.save_every)
-        checkpoint = open_run(folder, args.resume, args.overwrite)
+        checkpoint = open_run_directory(folder, args.resume, args.overwrite)
         with startup_frozen():
             cli.trainer.fit(cli.model, cli.datamodule, ckpt_path=checkpoint, weights_only=True)
     if cli.trainer.is_global_zero:

@@ -8,7 +8,7 @@ import torch
 from torch import Tensor
 
 from mmcontrast.methods.base import Method
-from mmcontrast.ops.sphere import effective_rank, similarities, spread
+from mmcontrast.ops.sphere import effective_rank, feature_std, similarities
 
 if TYPE_CHECKING:
     from mmcontrast.train.learner import Learner
@@ -23,7 +23,7 @@ class CollapseWatch(L.Callback):
     ``train/mutual_information`` themselves, and those with a teacher ``train/teacher_entropy``.
 
     Args:
-        every: optimiser steps between two looks; the last step is one too.
+        every: optimizer steps between two looks; the last step is one too.
         among: samples to look at.
     """
 
@@ -69,7 +69,7 @@ def look(
     with context or nullcontext():
         features = [method.encoder(view[:among]).float() for view in views[:2]]  # (N, D) each
     method.train()
-    figures = {"feature_std": spread(features[0]), "effective_rank": effective_rank(features[0])}
+    figures = {"feature_std": feature_std(features[0]), "effective_rank": effective_rank(features[0])}
     if len(features) == 2:
         figures["positive_similarity"], figures["negative_similarity"] = similarities(*features)
     return {name: float(value) for name, value in figures.items()}
@@ -90,7 +90,7 @@ def verdict(figures: dict[str, float], progress: float) -> str | None:
         )
     entropy = get("teacher_entropy", 0.5)
     if not 0.001 < entropy < 0.999:
-        which = "one prototype for every picture" if entropy < 0.5 else "all prototypes alike"
+        which = "one prototype for every image" if entropy < 0.5 else "all prototypes alike"
         return f"the teacher has collapsed to {which}; try another teacher_temperature or center_momentum"
     if progress > 0.1 and get("mutual_information", 1.0) < 0.01:
         return f"the loss is that of guessing ({get('mutual_information', 0.0):.4f} nats are known); try another lr"

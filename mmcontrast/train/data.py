@@ -8,11 +8,11 @@ import torch
 from torch import nn
 from torch.utils.data import Dataset
 
-from mmcontrast.data.augment import ToFloat
+from mmcontrast.data.augment.views import ToFloat
 from mmcontrast.data.collate import Collate, CorruptCount
 from mmcontrast.data.sampler import KeyedSampler
 from mmcontrast.errors import InputError
-from mmcontrast.ops.distributed import world
+from mmcontrast.ops.distributed import get_rank, world_size
 from mmcontrast.train.loader import Loader
 
 
@@ -32,9 +32,9 @@ class Data(L.LightningDataModule):
     """A training set, how to augment it, and how large a batch is.
 
     Args:
-        train: yields dictionaries with ``key``.
+        train: yields dictionaries with ``sample_key``.
         val: what ``val/loss`` is computed on after each epoch.
-        augment: runs on the device, on whole uint8 batches; None: pictures only become floats in [0, 1].
+        augment: runs on the device, on whole uint8 batches; None: images only become floats in [0, 1].
         val_augment: the same for ``val``; None: as in training.
         batch_size: samples per forward pass of all ranks together.
         workers: data processes per rank; None: one per core of its share, at most 8; 0: load in the main process.
@@ -86,7 +86,7 @@ class Data(L.LightningDataModule):
         return [] if self.val is None else self._loader(self.val, training=False)
 
     def _loader(self, data: Dataset, training: bool) -> Loader:
-        rank, size = world()
+        rank, size = get_rank(), world_size()
         if self.batch_size % size:
             raise InputError(
                 f"data.batch_size {self.batch_size} does not divide over {size} ranks; give a multiple of {size}"

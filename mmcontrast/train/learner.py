@@ -1,4 +1,4 @@
-"""The one Lightning class: it optimises any Method."""
+"""The one Lightning class: it optimizes any Method."""
 
 from typing import Any
 
@@ -10,16 +10,16 @@ from torch import Tensor
 from torch.optim import Optimizer
 
 from mmcontrast.methods.base import Method
-from mmcontrast.ops.distributed import world
-from mmcontrast.ops.random import fold
-from mmcontrast.train.guard import Guard
+from mmcontrast.ops.distributed import world_size
+from mmcontrast.ops.random import derive_key
+from mmcontrast.train.init_from import init_from
+from mmcontrast.train.nonfinite_guard import NonFiniteGuard
 from mmcontrast.train.optim import OptimizerName, build_optimizer, parameter_groups
 from mmcontrast.train.schedule import Shape, cosine_ramp, learning_rate_factor
-from mmcontrast.train.start import start_from
 
 
 class Learner(L.LightningModule):
-    """Optimises a method.
+    """Optimizes a method.
 
     Every step draws its randomness (dropout, masks) from (seed, epoch, batch, rank), and learning rate and weight decay
     are functions of the step, so that a run resumed after any step is the same run.
@@ -43,8 +43,8 @@ class Learner(L.LightningModule):
         lr_scale: name of a part of the method -> factor on its learning rate, for instance {image_encoder: 0.1}.
         start: weights to begin with: a model for ``mmcontrast.load`` or a .safetensors file, of which those are taken
             that the method has too, by name and shape.
-        max_skipped: optimiser steps with a non-finite loss or gradient to skip before giving up.
-        log_every: optimiser steps between two rows of metrics.
+        max_skipped: optimizer steps with a non-finite loss or gradient to skip before giving up.
+        log_every: optimizer steps between two rows of metrics.
         seed: of the randomness inside the method.
     """
 
@@ -79,13 +79,13 @@ class Learner(L.LightningModule):
         self.milestones, self.gamma = milestones, gamma
         self.layer_decay, self.lr_scale = layer_decay, lr_scale
         self.start, self.log_every, self.seed = start, log_every, seed
-        self.guard = Guard(self, max_skipped)
+        self.guard = NonFiniteGuard(self, max_skipped)
         self.scalars: dict[str, Tensor] = {}
 
     def setup(self, stage: str) -> None:
         """Copies the weights to start from; a resumed run's own replace them afterwards."""
         if stage == "fit" and self.start is not None:
-            start_from(self.method, self.start)
+            init_from(self.method, self.start)
 
     def configure_optimizers(self) -> Optimizer:
         """Groups of the method's trainable parameters; the schedules act in ``optimizer_step``."""
@@ -106,7 +106,7 @@ class Learner(L.LightningModule):
 
     def training_step(self, batch: dict[str, Any], batch_idx: int) -> Tensor:
         """The method's loss; its other scalars are kept for the log."""
-        torch.manual_seed(fold(self.seed, self.current_epoch, batch_idx, self.global_rank))
+        torch.manual_seed(derive_key(self.seed, self.current_epoch, batch_idx, self.global_rank))
         out = self.method(batch)
         self.guard.watch(out["loss"], batch)
         self.scalars = {name: value.detach() for name, value in out.items()}
@@ -114,7 +114,7 @@ class Learner(L.LightningModule):
 
     def validation_step(self, batch: dict[str, Any], batch_idx: int) -> None:
         """Logs the method's scalars on the validation set."""
-        torch.manual_seed(fold(self.seed, batch_idx, self.global_rank))
+        torch.manual_seed(derive_key(self.seed, batch_idx, self.global_rank))
         size = len(next(v for v in batch.values() if isinstance(v, Tensor)))
         out = {f"val/{name}": value for name, value in self.method(batch).items()}
         if self.trainer.state.fn == "fit":
@@ -147,9 +147,9 @@ class Learner(L.LightningModule):
         if step % self.log_every and step != self.total_steps:
             return
         means = torch.stack([value.float() for value in self.scalars.values()])
-        if world()[1] > 1:
+        if world_size() > 1:
             dist.all_reduce(means)
-        values = dict(zip(self.scalars, (means / world()[1]).tolist(), strict=True)) | {"lr": lr}
+        values = dict(zip(self.scalars, (means / world_size()).tolist(), strict=True)) | {"lr": lr}
         if self.guard.skipped:
             values["skipped"] = self.guard.skipped
         values = {f"train/{name}": value for name, value in values.items()}

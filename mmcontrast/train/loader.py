@@ -8,8 +8,8 @@ from typing import Any
 import torch
 from torch.utils.data import DataLoader, Dataset
 
-from mmcontrast.data.sampler import Key, KeyedSampler
-from mmcontrast.train.failure import TrainingError
+from mmcontrast.data.sampler import KeyedSampler, SampleKey
+from mmcontrast.train.errors import TrainingError
 
 
 def start_worker(worker: int) -> None:
@@ -82,7 +82,7 @@ class Loader(DataLoader[dict[str, Any]]):
 
     def keys(self, epoch: int) -> dict[int, int]:
         """Folded key -> index of every sample of an epoch, for error messages."""
-        return {Key(i, epoch, self.sampler.seed).fold(): i for i in range(len(self.sampler.data))}
+        return {SampleKey(i, epoch, self.sampler.seed).to_int(): i for i in range(len(self.sampler.data))}
 
     def _explained(self, error: RuntimeError) -> Exception:
         text = str(error)
@@ -99,7 +99,7 @@ class Loader(DataLoader[dict[str, Any]]):
             dead = ", ".join(str(number) for number, worker in enumerate(workers) if not worker.is_alive())
             return TrainingError(
                 f"data worker {dead} died ({text.splitlines()[0].strip()}). Usual causes: out of memory (fewer "
-                f"data.workers, smaller pictures), too little /dev/shm in a container (docker --shm-size=8g), a crash "
+                f"data.workers, smaller images), too little /dev/shm in a container (docker --shm-size=8g), a crash "
                 f"in a decoder. data.workers: 0 shows the fault in the main process."
             )
         return error

@@ -1,4 +1,4 @@
-"""What a run leaves besides weights: metrics.csv and a picture of the loss."""
+"""What a run leaves besides weights: metrics.csv and an image of the loss."""
 
 import csv
 import os
@@ -9,7 +9,7 @@ import lightning.pytorch as L
 from lightning.pytorch.loggers import Logger
 from lightning.pytorch.utilities import rank_zero_only
 
-from mmcontrast.train.failure import replacing
+from mmcontrast.train.errors import replacing
 
 
 def world_rank() -> int:
@@ -102,13 +102,13 @@ class MetricsCSV(Logger):
 class Curves(L.Callback):
     """Draws ``loss.png`` and keeps the rows of ``metrics.csv`` in step with the checkpoint.
 
-    A picture is drawn after an epoch that has brought a twentieth more rows than the last picture shows, and at the
-    end: runs of a thousand short epochs draw tens of pictures, whose remains Python frees late, not a thousand.
+    An image is drawn after an epoch that has brought a twentieth more rows than the last image shows, and at the
+    end: runs of a thousand short epochs draw tens of images, whose remains Python frees late, not a thousand.
     """
 
     def __init__(self, metrics: MetricsCSV) -> None:
         self.metrics = metrics
-        self._drawn = 0  # rows in the picture
+        self._drawn = 0  # rows in the image
 
     def state_dict(self) -> dict[str, int]:
         """How many rows belong to the checkpoint."""

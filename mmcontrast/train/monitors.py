@@ -1,4 +1,4 @@
-"""Evaluations that run during ``fit`` and log their figures beside the loss, and pictures of what was learned."""
+"""Evaluations that run during ``fit`` and log their figures beside the loss, and images of what was learned."""
 
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -6,21 +6,21 @@ from typing import TYPE_CHECKING
 import lightning.pytorch as L
 import torch
 
-from mmcontrast.data.augment import ToFloat
+from mmcontrast.data.augment.views import ToFloat
 from mmcontrast.data.collate import Collate
 from mmcontrast.errors import InputError
 from mmcontrast.evals.knn import knn
-from mmcontrast.evals.labelled import Settings
+from mmcontrast.evals.labeled import Settings
 from mmcontrast.evals.retrieval import retrieval
 from mmcontrast.evals.zero_shot import zero_shot
 from mmcontrast.methods.base import Method
 from mmcontrast.methods.clip import CLIP
-from mmcontrast.predict.method_pictures import draw_pictures
+from mmcontrast.viz.method_outputs import draw_images
 
 if TYPE_CHECKING:
     from mmcontrast.train.learner import Learner
 
-__all__ = ["KNNMonitor", "Monitor", "PictureMonitor", "RetrievalMonitor", "ZeroShotMonitor"]
+__all__ = ["ImageMonitor", "KNNMonitor", "Monitor", "RetrievalMonitor", "ZeroShotMonitor"]
 
 
 class Monitor(L.Callback):
@@ -62,20 +62,20 @@ class Monitor(L.Callback):
 
 
 class KNNMonitor(Monitor):
-    """Accuracy ``top1`` of the weighted vote of the nearest training pictures; see ``mmcontrast eval knn``.
+    """Accuracy ``top1`` of the weighted vote of the nearest training images; see ``mmcontrast eval knn``.
 
-    For any method: its encoder's pooled face is judged, on pictures without augmentation.
+    For any method: its encoder's pooled face is judged, on images without augmentation.
 
     Args:
-        train: labelled pictures that vote: a folder of class folders, or shards with KEY.cls.
-        test: labelled pictures to measure on.
-        k: neighbours; no more than ``train`` has.
+        train: labeled images that vote: a folder of class folders, or shards with KEY.cls.
+        test: labeled images to measure on.
+        k: neighbors; no more than ``train`` has.
         temperature: of the votes; 0.1 at k = 200 is lightly's setting.
-        image_size: side in pixels that pictures are brought to; None: the encoder's own.
-        limit: look at no more pictures of each set than this, a random choice that is always the same.
+        image_size: side in pixels that images are brought to; None: the encoder's own.
+        limit: look at no more images of each set than this, a random choice that is always the same.
         name: what the figure is called, for instance "knn/top1".
         every: epochs between evaluations.
-        batch_size: pictures encoded at once.
+        batch_size: images encoded at once.
     """
 
     def __init__(
@@ -100,14 +100,14 @@ class KNNMonitor(Monitor):
         return {f"{self.name}/top1": found["k"][str(self.k)]["top1"]}
 
 
-class PictureMonitor(Monitor):
-    """Writes what the method makes of some pictures to pictures/epoch_NNNN.png in the run directory.
+class ImageMonitor(Monitor):
+    """Writes what the method makes of some images to images/epoch_NNNN.png in the run directory.
 
-    For methods with ``pictures``: reconstructions, solved puzzles, what they take for upright.  The pictures are spread
+    For methods with ``images``: reconstructions, solved puzzles, what they take for upright.  The images are spread
     evenly over the validation set, or over the training set where there is none.
 
     Args:
-        count: number of pictures.
+        count: number of images.
         every: epochs between sheets.
     """
 
@@ -116,18 +116,18 @@ class PictureMonitor(Monitor):
         self.count = count
 
     def on_fit_start(self, trainer: L.Trainer, pl_module: "Learner") -> None:  # type: ignore[override]
-        """Refuses methods without pictures before any work."""
-        if type(pl_module.method).pictures is Method.pictures:
-            raise InputError(f"PictureMonitor: {type(pl_module.method).__name__} makes no pictures to look at")
+        """Refuses methods without images before any work."""
+        if type(pl_module.method).images is Method.images:
+            raise InputError(f"ImageMonitor: {type(pl_module.method).__name__} makes no images to look at")
 
     def look(self, trainer: L.Trainer, learner: "Learner") -> None:
         """Draws a sheet."""
         data = trainer.datamodule.val or trainer.datamodule.train  # type: ignore[attr-defined]
         places = torch.linspace(0, len(data) - 1, min(self.count, len(data))).round().long().tolist()
         batch = ToFloat()(Collate()([data[place] for place in places]))
-        image, key = batch["image"].to(learner.device), batch["key"].to(learner.device)
-        file = Path(trainer.default_root_dir, "pictures", f"epoch_{trainer.current_epoch + 1:04d}.png")
-        draw_pictures(learner.method.pictures(image, key), file)
+        image, sample_key = batch["image"].to(learner.device), batch["sample_key"].to(learner.device)
+        file = Path(trainer.default_root_dir, "images", f"epoch_{trainer.current_epoch + 1:04d}.png")
+        draw_images(learner.method.images(image, sample_key), file)
 
 
 def _image_text(method: Method) -> CLIP:
@@ -140,12 +140,12 @@ class ZeroShotMonitor(Monitor):
     """Zero-shot accuracy ``top1`` and ``top5`` of an image-text method; see ``mmcontrast eval zero-shot``.
 
     Args:
-        data: labelled pictures: a folder of class folders, or shards with KEY.cls.
+        data: labeled images: a folder of class folders, or shards with KEY.cls.
         classnames: names in label order, or a file with one a line; None: those of the data.
         templates: "simple", "openai80", a file, or sentences with ``{}``.
         name: what the figures are called, for instance "cifar10/top1".
         every: epochs between evaluations.
-        batch_size: pictures encoded at once.
+        batch_size: images encoded at once.
     """
 
     def __init__(
@@ -168,13 +168,13 @@ class ZeroShotMonitor(Monitor):
 
 
 class RetrievalMonitor(Monitor):
-    """Recall between pictures and captions, both ways; see ``mmcontrast eval retrieval``.
+    """Recall between images and captions, both ways; see ``mmcontrast eval retrieval``.
 
     Args:
-        data: pictures with captions: shards, a folder or a caption file.
+        data: images with captions: shards, a folder or a caption file.
         name: what the figures are called, for instance "flickr8k/i2t_r1".
         every: epochs between evaluations.
-        batch_size: pictures encoded at once.
+        batch_size: images encoded at once.
     """
 
     def __init__(self, data: str, name: str = "retrieval", every: int = 1, batch_size: int = 64) -> None:

@@ -1,4 +1,4 @@
-"""Parameter groups and optimisers: who decays, who learns slower, and LARS."""
+"""Parameter groups and optimizers: who decays, who learns slower, and LARS."""
 
 import re
 from collections.abc import Callable, Mapping
@@ -47,7 +47,7 @@ def parameter_groups(
     layer_decay: float | None = None,
     lr_scale: Mapping[str, float] | None = None,
 ) -> list[dict[str, Any]]:
-    """Optimiser groups of the parameters that require a gradient.
+    """Optimizer groups of the parameters that require a gradient.
 
     Args:
         layer_decay: see ``layer_scales``.

@@ -48,7 +48,7 @@ class Progress(ProgressBar):
             )
 
     def on_train_batch_end(self, trainer: L.Trainer, *args: Any) -> None:
-        """Moves on after an optimiser step."""
+        """Moves on after an optimizer step."""
         if not self._enabled or trainer.fit_loop.epoch_loop._should_accumulate():
             return
         now, step = time.monotonic(), trainer.global_step

@@ -29,8 +29,8 @@ def learning_rate_factor(
     """What to multiply the peak learning rate with.
 
     Args:
-        step: optimiser steps done so far, 0 to total - 1.
-        total: optimiser steps of the whole run.
+        step: optimizer steps done so far, 0 to total - 1.
+        total: optimizer steps of the whole run.
         warmup: length of the linear rise from 1 / warm-up to 1; see ``warmup_steps``.
         shape: what follows the warm-up: a cosine (SGDR, Loshchilov and Hutter 2017, equation 5, without restarts), a
             line, a constant, or drops by ``gamma`` at ``milestones``.

@@ -14,7 +14,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from mmcontrast.data.video_writer import VideoWriter
+from mmcontrast.data.io.video_writer import VideoWriter
 
 FRAMES, SIDE = 8, 96
 
@@ -86,11 +86,11 @@ def server() -> Iterator[Server]:
 
 @pytest.fixture(scope="session")
 def disc(tmp_path_factory) -> tuple[Path, list[np.ndarray]]:
-    """A film of a bright disc that moves right, and its masks."""
+    """A video of a bright disc that moves right, and its masks."""
     y, x = np.mgrid[:SIDE, : 2 * SIDE]
     ground = (70 + 40 * np.sin(x / 9) * np.cos(y / 7)).astype(np.uint8)
     masks = [(y - 48) ** 2 + (x - 50 - 6 * t) ** 2 < 22**2 for t in range(FRAMES)]
-    path = tmp_path_factory.mktemp("film") / "disc.mp4"
+    path = tmp_path_factory.mktemp("video") / "disc.mp4"
     with VideoWriter(path, 10, quality=5) as writer:
         for mask in masks:
             writer.write(np.stack([np.where(mask, 210, ground), ground, ground // 2], -1))
@@ -99,7 +99,7 @@ def disc(tmp_path_factory) -> tuple[Path, list[np.ndarray]]:
 
 @pytest.fixture
 def painting(tmp_path) -> Callable[[np.ndarray], Path]:
-    """What the browser sends of a mask painted in the brush's first colour."""
+    """What the browser sends of a mask painted in the brush's first color."""
 
     def paint(mask: np.ndarray) -> Path:
         pixels = np.zeros((*mask.shape, 4), np.uint8)

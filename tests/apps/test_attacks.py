@@ -5,18 +5,18 @@ import zlib
 import httpx
 import numpy as np
 import pytest
+from mmcontrast.apps import gate
+from mmcontrast.apps.media import PHOTOGRAPHS
+from mmcontrast.apps.track import KINDS
 from starlette.applications import Starlette
 from starlette.responses import JSONResponse
 from starlette.routing import Route
 
-from mmcontrast.apps import gate
-from mmcontrast.apps.media import PHOTOGRAPHS
-from mmcontrast.apps.track import KINDS
-from mmcontrast.data.video_writer import VideoWriter
+from mmcontrast.data.io.video_writer import VideoWriter
 
 SECRET = "/etc/passwd"
 CLASSIFY = ("a\nb", "{}", "clip-lite")
-PAINT, CLICK, COLOUR = KINDS
+PAINT, CLICK, COLOR = KINDS
 
 
 def file(path: str, **more) -> dict:
@@ -43,8 +43,8 @@ def test_no_file_outside_the_uploads_is_served(server, path):
 
 
 def test_no_file_outside_the_uploads_is_read(server):
-    picture = server.upload(PHOTOGRAPHS[0])
-    folder = picture["path"].rsplit("/", 1)[0]
+    image = server.upload(PHOTOGRAPHS[0])
+    folder = image["path"].rsplit("/", 1)[0]
     for given in (
         file(SECRET),
         file(f"{folder}/../../../etc/passwd"),
@@ -56,10 +56,10 @@ def test_no_file_outside_the_uploads_is_read(server):
         assert "error" in server.call("track", given, CLICK, None, "1,1", None, "lab", 96)
         assert "error" in server.call("classify_all", [given], *CLASSIFY)
     editor = {"background": None, "layers": [file(SECRET)], "composite": None}
-    film = server.upload(b"x", "x.mp4")
-    assert "error" in server.call("track", film, PAINT, editor, "", None, "lab", 96)
+    video = server.upload(b"x", "x.mp4")
+    assert "error" in server.call("track", video, PAINT, editor, "", None, "lab", 96)
     for name in (SECRET, "/etc", "timm:resnet18@/etc/passwd", "open_clip:ViT-B-32//etc/passwd", "hf:/etc"):
-        found = server.call("classify", picture, "a\nb", "{}", name)
+        found = server.call("classify", image, "a\nb", "{}", name)
         assert "root:" not in str(found)
         assert found["error"]
 
@@ -81,7 +81,7 @@ def test_addresses_are_not_fetched(server, address):
         assert answer.json()["detail"] == "Upload the file; addresses are not fetched."
 
 
-def test_a_picture_that_asks_for_gigabytes_is_refused_by_its_header(server):
+def test_a_image_that_asks_for_gigabytes_is_refused_by_its_header(server):
     before = server.memory()
     upload = server.upload(bomb(), "bomb.png")
     inline = file(upload["path"], url="data:image/png;base64,AAAA")
@@ -94,7 +94,7 @@ def test_a_picture_that_asks_for_gigabytes_is_refused_by_its_header(server):
     assert server.memory() - before < 200 << 20
 
 
-def test_what_only_calls_itself_a_picture_is_refused(server):
+def test_what_only_calls_itself_a_image_is_refused(server):
     page = server.upload(b"<html><script>alert(1)</script></html>", "page.png")
     assert "HTML" in server.call("classify", page, *CLASSIFY)["error"]
     page = server.upload(b"<html><script>alert(1)</script></html>", "page.html")
@@ -106,7 +106,7 @@ def test_what_only_calls_itself_a_picture_is_refused(server):
 
 def test_names_of_uploads_stay_base_names(server):
     for name in ("../../../tmp/evil.png", "..\\evil.png", "/etc/cron.d/evil.png", "<img src=x onerror=alert(1)>.png"):
-        path = server.upload(b"no picture", name)["path"]
+        path = server.upload(b"no image", name)["path"]
         folder, kept = path.rsplit("/", 1)
         assert "mmcontrast-" in folder
         assert ".." not in path.split("/")
@@ -116,7 +116,7 @@ def test_names_of_uploads_stay_base_names(server):
         assert kept.removesuffix(".png") in error
 
 
-def test_films_are_bounded_before_they_are_decoded(server, tmp_path):
+def test_videos_are_bounded_before_they_are_decoded(server, tmp_path):
     with VideoWriter(tmp_path / "long.mp4", fps=0.1) as writer:
         for _ in range(15):
             writer.write(np.full((32, 48, 3), 90, np.uint8))
@@ -134,7 +134,7 @@ def test_films_are_bounded_before_they_are_decoded(server, tmp_path):
         ("x", "x.mp4"),
         ("", "n.mp4"),
     ):
-        assert "cannot be opened as a film" in asked(data.encode(), name)
+        assert "cannot be opened as a video" in asked(data.encode(), name)
 
 
 def test_what_is_too_long_is_refused(server):

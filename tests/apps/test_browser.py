@@ -1,7 +1,7 @@
 import pytest
+from mmcontrast.apps.media import PHOTOGRAPHS
 from selenium.webdriver.common.action_chains import ActionChains
 
-from mmcontrast.apps.media import PHOTOGRAPHS
 from tests.apps import browser as chromium
 
 pytestmark = pytest.mark.skipif(not chromium.programs(), reason="no Chromium with chromedriver is installed")
@@ -55,12 +55,12 @@ def test_click_a_point_and_read_the_marker(browser):
 def test_a_refusal_is_one_sentence_without_badges(browser):
     browser.tab("Track")
     browser.press("Track")
-    browser.until(lambda: "Give a film first" in browser.text())
+    browser.until(lambda: "Give a video first" in browser.text())
     browser.until(lambda: browser.panel("[data-testid=status-tracker] .error"))
     assert not [badge for badge in browser.panel("[data-testid=status-tracker] .error") if badge.is_displayed()]
 
 
-def test_paint_an_object_and_get_a_film_that_plays(browser, disc):
+def test_paint_an_object_and_get_a_video_that_plays(browser, disc):
     browser.tab("Track")
     browser.upload(str(disc[0]))
     canvas = browser.until(lambda: browser.shown("canvas"))[0]
@@ -69,33 +69,33 @@ def test_paint_an_object_and_get_a_film_that_plays(browser, disc):
     drag(browser, canvas, [(-0.2, -0.05), (-0.15, 0.05), (-0.1, -0.05), (-0.05, 0.05)])
     browser.press("Track")
     browser.until(lambda: f"{len(disc[1])} frames in" in browser.text())
-    film = "[...document.querySelectorAll('video')].find(v => v.currentSrc.includes('tracked'))"
-    assert browser.until(lambda: browser.run(f"return {film}?.duration")) > 0.5
-    browser.run(f"{film}.play()")
-    browser.until(lambda: browser.run(f"return {film}.currentTime > 0"))
+    video = "[...document.querySelectorAll('video')].find(v => v.currentSrc.includes('tracked'))"
+    assert browser.until(lambda: browser.run(f"return {video}?.duration")) > 0.5
+    browser.run(f"{video}.play()")
+    browser.until(lambda: browser.run(f"return {video}.currentTime > 0"))
     assert browser.panel("a[href*='masks.zip']")
     browser.press("points that I click")  # what is shown is none of these
     browser.until(lambda: not browser.panel("a[href*='masks.zip']") and "frames in" not in browser.text())
-    assert not browser.run(f"return !!{film}")
+    assert not browser.run(f"return !!{video}")
     browser.press("objects that I paint")
 
 
-def test_a_running_job_can_be_cancelled(browser):
+def test_a_running_job_can_be_canceled(browser):
     browser.tab("Track")
     browser.press("points that I click")
     browser.until(lambda: browser.run("return [...document.querySelectorAll('video')].some(v => v.src)"))
-    pictures = "return [...document.querySelectorAll('img')].map(i => i.src).join()"
-    before = browser.run(pictures)
+    images = "return [...document.querySelectorAll('img')].map(i => i.src).join()"
+    before = browser.run(images)
     browser.example()
     browser.until(
         lambda: "toy.mp4" in browser.run("return [...document.querySelectorAll('video')].map(v => v.src).join()")
     )
-    browser.until(lambda: browser.run(pictures) != before)  # the film's first frame has come
+    browser.until(lambda: browser.run(images) != before)  # the video's first frame has come
     browser.type("[placeholder='120,80; 200,95']", "200,100")
     browser.press("Track")
     browser.until(lambda: "of 90, about" in browser.text())
     browser.press("Cancel")
-    browser.until(lambda: "Cancelled." in browser.text())
+    browser.until(lambda: "Canceled." in browser.text())
 
 
 def test_look_inside(browser):

@@ -7,20 +7,20 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from mmcontrast.apps import look_inside, track, zero_shot
+from mmcontrast.apps.media import PAIRS, PHOTOGRAPHS, VIDEOS
 from PIL import Image
 
-from mmcontrast.apps import look_inside, track, zero_shot
-from mmcontrast.apps.media import FILMS, PAIRS, PHOTOGRAPHS
-from mmcontrast.cli import main
-from mmcontrast.data.decode import decode
-from mmcontrast.data.video import VideoFile
+from mmcontrast.cli.main import main
+from mmcontrast.data.io.decode import decode
+from mmcontrast.data.io.video import VideoFile
 from mmcontrast.train.cli import run_folder
 
-PAINT, CLICK, COLOUR = track.KINDS
+PAINT, CLICK, COLOR = track.KINDS
 SENTENCES = "a photo of a {}."
 
 
-def picture_of(data: bytes) -> np.ndarray:
+def image_of(data: bytes) -> np.ndarray:
     with Image.open(io.BytesIO(data)) as opened:
         return np.array(opened)
 
@@ -28,13 +28,13 @@ def picture_of(data: bytes) -> np.ndarray:
 def test_every_app_has_named_endpoints_and_nothing_else_is_public(server):
     named = server.http.get("gradio_api/info").json()["named_endpoints"]
     assert set(named) == {
-        "/classify", "/classify_all", "/match", "/mutual_matches", "/descriptor_colours", "/track", "/look",
+        "/classify", "/classify_all", "/match", "/mutual_matches", "/descriptor_colors", "/track", "/look",
     }  # fmt: skip
 
 
 def test_example_media_are_there():
     assert len(PHOTOGRAPHS) >= 3
-    assert all(Path(file).is_file() for file in (*PAIRS[0], *FILMS))
+    assert all(Path(file).is_file() for file in (*PAIRS[0], *VIDEOS))
 
 
 @pytest.mark.parametrize("port", ["99999", "0", "-1", "http"])
@@ -65,8 +65,8 @@ def test_gradios_own_client_classifies(server):
     gc.collect()
 
 
-def test_several_pictures_make_a_table(server):
-    files = [server.upload(PHOTOGRAPHS[0]), server.upload(b"no picture", "broken.png")]
+def test_several_images_make_a_table(server):
+    files = [server.upload(PHOTOGRAPHS[0]), server.upload(b"no image", "broken.png")]
     table, file, unread = server.call("classify_all", files, "big cat\nflower", SENTENCES, "clip-lite")
     assert [row[0] for row in table["data"]] == ["cheetah1.jpg"]
     assert unread == "Not read: `broken.png`. The CSV says why."
@@ -78,28 +78,26 @@ def test_several_pictures_make_a_table(server):
     assert "/" not in rows[1]["error"]
 
 
-def test_only_the_first_pictures_that_were_not_read_are_named():
+def test_only_the_first_images_that_were_not_read_are_named():
     assert zero_shot._unread([]) == ""
     names = [f"{number}.png" for number in range(9)]
     assert zero_shot._unread(names) == "Not read: `0.png`, `1.png`, `2.png` + 6 more. The CSV says why."
 
 
-def test_a_point_is_found_in_the_same_picture(server):
-    picture = server.upload(PHOTOGRAPHS[0])
-    left, right, text, table, note = server.call("match", picture, picture, "120,80; 60,100", "lab")
+def test_a_point_is_found_in_the_same_image(server):
+    image = server.upload(PHOTOGRAPHS[0])
+    left, right, text, table, note = server.call("match", image, image, "120,80; 60,100", "lab")
     assert note == ""
     for row in table["data"]:
         assert np.allclose(row[1:3], row[3:5], atol=1)
     assert text == "120,80; 60,100"
     assert (
-        picture_of(server.download(left)).shape
-        == picture_of(server.download(right)).shape
-        == decode(PHOTOGRAPHS[0]).shape
+        image_of(server.download(left)).shape == image_of(server.download(right)).shape == decode(PHOTOGRAPHS[0]).shape
     )
 
 
 def test_the_example_pair_is_matched_right(server):
-    pair = [server.upload(picture) for picture in PAIRS[0]]
+    pair = [server.upload(image) for image in PAIRS[0]]
     seen = {(312, 255): (317, 222), (378, 255): (360, 222), (330, 60): (324, 87), (325, 305): (321, 257)}  # by eye
     *_, table, note = server.call("match", *pair, "; ".join(f"{x},{y}" for x, y in seen), "don-lite")
     assert np.allclose([row[3:5] for row in table["data"]], list(seen.values()), atol=10)
@@ -108,24 +106,24 @@ def test_the_example_pair_is_matched_right(server):
 
 def test_a_doubtful_match_is_said_to_be(server, tmp_path):
     """A dot looks like each of two."""
-    pictures = []
+    images = []
     for dots in ([30], [15, 45]):
         pixels = np.full((40, 60, 3), 99, np.uint8)
         pixels[20, dots] = 255
         Image.fromarray(pixels).save(tmp_path / f"{len(dots)}.png")
-        pictures.append(server.upload(tmp_path / f"{len(dots)}.png"))
-    one, two = pictures
-    sentence = "perhaps not visible in the right picture."
+        images.append(server.upload(tmp_path / f"{len(dots)}.png"))
+    one, two = images
+    sentence = "perhaps not visible in the right image."
     assert server.call("match", one, two, "30,20", "lab")[4] == f"Low confidence: {sentence}"
     assert server.call("match", one, two, "30,20; 31,20", "lab")[4] == f"Low confidence at 1, 2: {sentence}"
 
 
-@pytest.mark.parametrize("endpoint", ["mutual_matches", "descriptor_colours"])
+@pytest.mark.parametrize("endpoint", ["mutual_matches", "descriptor_colors"])
 def test_the_whole_pair(server, endpoint):
-    picture = server.upload(PHOTOGRAPHS[0])
-    left, right = server.call(endpoint, picture, picture, "lab")
-    a, b = (picture_of(server.download(drawn)).astype(int) for drawn in (left, right))
-    assert np.abs(a - b).mean() < 1  # the same picture twice: dots at the same places, patches of the same colours
+    image = server.upload(PHOTOGRAPHS[0])
+    left, right = server.call(endpoint, image, image, "lab")
+    a, b = (image_of(server.download(drawn)).astype(int) for drawn in (left, right))
+    assert np.abs(a - b).mean() < 1  # the same image twice: dots at the same places, patches of the same colors
     assert np.abs(a - decode(PHOTOGRAPHS[0])).mean() > 1
 
 
@@ -133,14 +131,14 @@ def test_a_painted_object_is_followed(server, disc, painting):
     path, masks = disc
     layer = server.upload(painting(masks[0]))
     editor = {"background": layer, "layers": [layer], "composite": None}
-    film, file, status = server.call("track", server.upload(path), PAINT, editor, "", None, "lab", 96)
+    video, file, status = server.call("track", server.upload(path), PAINT, editor, "", None, "lab", 96)
     with zipfile.ZipFile(io.BytesIO(server.download(file))) as archive:
         assert sorted(archive.namelist()) == [f"{number:05d}.png" for number in range(len(masks))]
-        last = picture_of(archive.read(f"{len(masks) - 1:05d}.png"))
+        last = image_of(archive.read(f"{len(masks) - 1:05d}.png"))
     assert set(np.unique(last)) == {0, 1}
     assert (last & masks[-1]).sum() / (last | masks[-1]).sum() > 0.8
     assert f"{len(masks)} frames" in status
-    assert len(VideoFile(film["path"])) == len(masks)
+    assert len(VideoFile(video["path"])) == len(masks)
 
 
 def test_points_are_followed(server, disc):
@@ -151,43 +149,43 @@ def test_points_are_followed(server, disc):
     assert float(rows[-1]["x"]) == pytest.approx(50 + 6 * (len(masks) - 1), abs=12)
 
 
-def test_colours_are_carried_on(server, disc):
+def test_colors_are_carried_on(server, disc):
     path, _ = disc
-    film, file, _ = server.call("track", server.upload(path), COLOUR, None, "", None, "lab", 96)
+    video, file, _ = server.call("track", server.upload(path), COLOR, None, "", None, "lab", 96)
     assert file is None
-    assert np.ptp(VideoFile(film["path"])[-1].astype(int), axis=2).mean() > 20
+    assert np.ptp(VideoFile(video["path"])[-1].astype(int), axis=2).mean() > 20
 
 
-def test_patch_colours_and_activations(server):
-    picture = server.upload(PHOTOGRAPHS[0])
-    for view, least in (("patch colours", 2), ("activations", 4)):
-        gallery = server.call("look", picture, view, "clip-lite", 0.5, 0)[0]
+def test_patch_colors_and_activations(server):
+    image = server.upload(PHOTOGRAPHS[0])
+    for view, least in (("patch colors", 2), ("activations", 4)):
+        gallery = server.call("look", image, view, "clip-lite", 0.5, 0)[0]
         assert len(gallery) >= least
         assert all(item["caption"] for item in gallery)
 
 
 def test_mistakes_have_one_sentence(server, disc):
-    picture, film = server.upload(PHOTOGRAPHS[0]), server.upload(disc[0])
+    image, video = server.upload(PHOTOGRAPHS[0]), server.upload(disc[0])
     cases = [
-        ("classify", (None, "a", "{}", "clip-lite"), "Give a picture first"),
-        ("classify", (picture, "", "{}", "clip-lite"), "Write at least one label"),
-        ("classify", (picture, "a\na", "{}", "clip-lite"), "given twice"),
-        ("classify", (picture, "a", "no place", "clip-lite"), "exactly one"),
-        ("classify", (picture, "a", "{}", "no-such-model"), "No model 'no-such-model'"),
-        ("classify", (picture, "a", "{}", "lab"), "no text tower"),
-        ("match", (picture, None, "1,1", "lab"), "Give the right picture first"),
-        ("match", (picture, picture, "", "lab"), "Click a point"),
-        ("match", (picture, picture, "9999,1", "lab"), "lies outside"),
-        ("track", (None, PAINT, None, "", None, "lab", 96), "Give a film first"),
-        ("track", (film, PAINT, None, "", None, "lab", 96), "Nothing is painted"),
-        ("track", (film, CLICK, None, "", None, "lab", 96), "No points"),
-        ("track", (film, CLICK, None, "a,b", None, "lab", 96), "pairs of pixels"),
-        ("track", (film, CLICK, None, "1,1", None, "lab", 1e6), "give 96 to 480"),
-        ("look", (picture, "attention", "clip-lite", 0.5, 0), "vision transformer"),
-        ("look", (picture, "puzzle", "clip-lite", 0.5, 0), "mmcontrast fit -c configs/smoke/jigsaw.yaml trains"),
-        ("look", (picture, "puzzle", "", 0.5, 0), "mmcontrast fit -c configs/smoke/jigsaw.yaml trains"),
-        ("look", (picture, "hidden patches", "clip-lite", 0.5, 0), "mmcontrast fit -c configs/smoke/mae.yaml trains"),
-        ("look", (picture, "hidden patches", "", 0.5, 0), "No model is named"),
+        ("classify", (None, "a", "{}", "clip-lite"), "Give an image first"),
+        ("classify", (image, "", "{}", "clip-lite"), "Write at least one label"),
+        ("classify", (image, "a\na", "{}", "clip-lite"), "given twice"),
+        ("classify", (image, "a", "no place", "clip-lite"), "exactly one"),
+        ("classify", (image, "a", "{}", "no-such-model"), "No model 'no-such-model'"),
+        ("classify", (image, "a", "{}", "lab"), "no text tower"),
+        ("match", (image, None, "1,1", "lab"), "Give the right image first"),
+        ("match", (image, image, "", "lab"), "Click a point"),
+        ("match", (image, image, "9999,1", "lab"), "lies outside"),
+        ("track", (None, PAINT, None, "", None, "lab", 96), "Give a video first"),
+        ("track", (video, PAINT, None, "", None, "lab", 96), "Nothing is painted"),
+        ("track", (video, CLICK, None, "", None, "lab", 96), "No points"),
+        ("track", (video, CLICK, None, "a,b", None, "lab", 96), "pairs of pixels"),
+        ("track", (video, CLICK, None, "1,1", None, "lab", 1e6), "give 96 to 480"),
+        ("look", (image, "attention", "clip-lite", 0.5, 0), "vision transformer"),
+        ("look", (image, "puzzle", "clip-lite", 0.5, 0), "mmcontrast fit -c configs/smoke/jigsaw.yaml trains"),
+        ("look", (image, "puzzle", "", 0.5, 0), "mmcontrast fit -c configs/smoke/jigsaw.yaml trains"),
+        ("look", (image, "hidden patches", "clip-lite", 0.5, 0), "mmcontrast fit -c configs/smoke/mae.yaml trains"),
+        ("look", (image, "hidden patches", "", 0.5, 0), "No model is named"),
     ]
     for endpoint, data, sentence in cases:
         found = server.call(endpoint, *data)

@@ -1,4 +1,4 @@
-"""What a click in the Match app costs, 640 x 480: the work alone, and over HTTP until both drawn pictures are there."""
+"""What a click in the Match app costs, 640 x 480: the work alone, and over HTTP until both drawn images are there."""
 
 import io
 import json
@@ -10,13 +10,13 @@ from typing import Any
 
 import httpx
 import torch
-from PIL import Image
-
 from mmcontrast.apps import match
 from mmcontrast.apps.media import PHOTOGRAPHS
 from mmcontrast.apps.page import page, start
-from mmcontrast.data.decode import decode, resize
-from mmcontrast.loading import bundled
+from PIL import Image
+
+from mmcontrast.data.io.decode import decode, resize
+from mmcontrast.models.loading import bundled
 
 CLICKS = 10
 
@@ -30,11 +30,11 @@ def upload(http: httpx.Client, photograph: str) -> dict[str, Any]:
 
 
 def ask(http: httpx.Client, *data: Any) -> int:
-    """A click as the browser does it: asks, waits for the answer, fetches both pictures; gives their bytes."""
+    """A click as the browser does it: asks, waits for the answer, fetches both images; gives their bytes."""
     event = http.post("gradio_api/call/match", json={"data": data}).json()["event_id"]
     with http.stream("GET", f"gradio_api/call/match/{event}") as stream:
         left, right = json.loads([line for line in stream.iter_lines() if line.startswith("data: ")][-1][6:])[:2]
-    return sum(len(http.get(f"gradio_api/file={picture['path']}").content) for picture in (left, right))
+    return sum(len(http.get(f"gradio_api/file={image['path']}").content) for image in (left, right))
 
 
 def timed(click: Callable[[str], Any], down: int) -> list[tuple[float, float]]:
@@ -54,7 +54,7 @@ def main() -> None:
         match.build()
     http = httpx.Client(base_url=start(blocks), timeout=300, trust_env=False)
     pair = [upload(http, photograph) for photograph in PHOTOGRAPHS[:2]]
-    print("| model | first click, CPU s | further, CPU s | over HTTP, CPU s | over HTTP, clock s | pictures, KB |")
+    print("| model | first click, CPU s | further, CPU s | over HTTP, CPU s | over HTTP, clock s | images, KB |")
     print("|---|---|---|---|---|---|")
     for name in [model for model in ("don-lite", "clip-lite") if model in bundled()] + ["lab"]:
         work = timed(lambda at, name=name: match.match(*pair, at, name), 100)
@@ -67,7 +67,7 @@ def main() -> None:
     print(
         f"\n{platform.processor() or platform.machine()}, torch {torch.__version__}, one thread.  Over HTTP, until both"
     )
-    print("pictures are fetched, the client's CPU time counts too, and the clock tells how busy the machine is.")
+    print("images are fetched, the client's CPU time counts too, and the clock tells how busy the machine is.")
     blocks.close(verbose=False)
 
 

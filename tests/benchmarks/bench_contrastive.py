@@ -29,7 +29,7 @@ DIM = 512
 T = TypeVar("T")
 Loss = Callable[[Tensor, Tensor, Tensor, Tensor], Tensor]
 
-# lightly normalises inside, so ours is timed with the normalisation that stands before it.
+# lightly normalizes inside, so ours is timed with the normalization that stands before it.
 LOSSES: dict[str, tuple[Loss, Loss]] = {
     "CLIP": (lambda a, b, s, t: clip_loss(a, b, s), lambda a, b, s, t: ClipLoss()(a, b, s)),
     "SigLIP": (lambda a, b, s, t: siglip_loss(a, b, s, t), lambda a, b, s, t: SigLipLoss()(a, b, s, t)),

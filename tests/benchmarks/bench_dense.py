@@ -12,11 +12,11 @@ from statistics import median
 import torch
 from torch import Tensor
 
-from mmcontrast.data.pixel_draws import draw_non_matches
+from mmcontrast.data.augment.pixel_sampling import draw_non_matches
 from mmcontrast.encoders import TinyConv
 from mmcontrast.losses.dense import non_match_loss
 from mmcontrast.methods import DenseObjectNet
-from mmcontrast.predict.correspond import DescriptorMatcher
+from mmcontrast.predict.match import DescriptorMatcher
 
 HEIGHT, WIDTH, MATCHES, NON_MATCHES = 480, 640, 5000, 100
 
@@ -33,7 +33,7 @@ def cpu_ms(call: Callable[[], object], repeats: int = 9) -> float:
 
 
 def object_mask() -> Tensor:
-    """(H, W) bool, a fifth of the picture."""
+    """(H, W) bool, a fifth of the image."""
     mask = torch.zeros(HEIGHT, WIDTH, dtype=torch.bool)
     mask[120:340, 150:430] = True
     return mask

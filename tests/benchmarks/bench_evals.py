@@ -27,10 +27,10 @@ CLASSES, K, TEMPERATURE, C = 10, 200, 0.1, 0.01
 
 def clusters(count: int, dim: int, seed: int) -> tuple[Tensor, Tensor]:
     """(count, dim) features and their (count,) classes."""
-    centres = torch.randn(CLASSES, dim, generator=torch.Generator().manual_seed(0))
+    centers = torch.randn(CLASSES, dim, generator=torch.Generator().manual_seed(0))
     generator = torch.Generator().manual_seed(seed)
     label = torch.randint(CLASSES, (count,), generator=generator)
-    return 0.15 * centres[label] + torch.randn(count, dim, generator=generator), label
+    return 0.15 * centers[label] + torch.randn(count, dim, generator=generator), label
 
 
 def timed(work: Callable[[], Tensor], repeats: int) -> tuple[float, Tensor]:

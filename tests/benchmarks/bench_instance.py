@@ -3,7 +3,7 @@
 python tests/benchmarks/bench_instance.py [--batch 16] [--repeats 5] [--only SimCLR,MoCo]
 
 "networks": forward and backward of encoder and heads on the same inputs, and the teacher's forward.  "step": the
-method's forward, the backward, and ``after_step``; losses, queues, centres and moving averages are what it adds.
+method's forward, the backward, and ``after_step``; losses, queues, centers and moving averages are what it adds.
 """
 
 import argparse
@@ -19,7 +19,7 @@ from torch import Tensor, nn
 from mmcontrast.encoders import PatchGrid, TimmEncoder, ViT
 from mmcontrast.encoders.vit import encode_tokens
 from mmcontrast.methods import CPC, DINO, MAE, DINOv2, Method, MoCo, MoCoV3, SimCLR
-from mmcontrast.ops.momentum import follow, shadow
+from mmcontrast.ops.momentum import ema_copy, ema_update
 from mmcontrast.ops.patches import block_mask, random_mask
 
 Work = Callable[[], object]
@@ -89,7 +89,7 @@ def dino(batch: dict[str, Any]) -> tuple[Method, Work]:
 def dinov2(batch: dict[str, Any]) -> tuple[Method, Work]:
     method = DINOv2(ViT(image_size=32, patch_size=4, dim=192, depth=12, heads=3), prototypes=4096)
     large, small = torch.cat(batch["views"][:2]), torch.cat(batch["views"][2:])
-    hidden = torch.cat([block_mask(batch["key"], 8, 8, stream=view) for view in range(2)])
+    hidden = torch.cat([block_mask(batch["sample_key"], 8, 8, stream=view) for view in range(2)])
     places = hidden.flatten().nonzero()[:, 0]
 
     def passes() -> None:
@@ -108,7 +108,7 @@ def dinov2(batch: dict[str, Any]) -> tuple[Method, Work]:
 def mae(batch: dict[str, Any]) -> tuple[Method, Work]:
     vit = ViT(image_size=32, patch_size=4, dim=192, depth=12, heads=3, positions="sincos")
     method = MAE(vit, decoder_dim=128, decoder_depth=4, decoder_heads=4)
-    keep, _ = random_mask(batch["key"], 64, 0.75, 0)
+    keep, _ = random_mask(batch["sample_key"], 64, 0.75, 0)
     tokens = torch.randn(len(keep), 65, 128)
 
     def passes() -> None:
@@ -152,7 +152,7 @@ def main() -> None:
     args = parser.parse_args()
     torch.set_num_threads(1)
     views = [torch.rand(args.batch, 3, 32, 32) for _ in range(2)] + [torch.rand(args.batch, 3, 16, 16) for _ in "ab"]
-    batch = {"views": views, "image": views[0], "key": torch.arange(args.batch)}
+    batch = {"views": views, "image": views[0], "sample_key": torch.arange(args.batch)}
 
     print(f"Batch {args.batch}, 32 x 32 pixels, ResNet-18 (DINOv2 and MAE: ViT-Ti/4), CPU time.\n")
     print("| method | networks | step | step / networks |\n|---|---|---|---|")
@@ -160,14 +160,14 @@ def main() -> None:
         print(row(name, batch, args.repeats), flush=True)
 
     network = resnet()
-    teacher = shadow(network)
+    teacher = ema_copy(network)
 
     @torch.no_grad()
     def one_by_one() -> None:
         for average, parameter in zip(teacher.parameters(), network.parameters(), strict=True):
             average.mul_(0.99).add_(parameter, alpha=0.01)
 
-    slow, fast = cpu_seconds((one_by_one, lambda: follow(teacher, network, 0.99)), 4 * args.repeats)
+    slow, fast = cpu_seconds((one_by_one, lambda: ema_update(teacher, network, 0.99)), 4 * args.repeats)
     print(f"\nMoving average of ResNet-18: {1e3 * fast:.1f} ms, one parameter after the other {1e3 * slow:.1f} ms.")
     print(f"{platform.processor() or platform.machine()}, torch {torch.__version__}, one thread")
 

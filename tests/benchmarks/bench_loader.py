@@ -1,4 +1,4 @@
-"""Pictures a second on one core: from an encoded JPEG to augmented float tensors, against lightly and open_clip.
+"""Images a second on one core: from an encoded JPEG to augmented float tensors, against lightly and open_clip.
 
 python tests/benchmarks/bench_loader.py
 """
@@ -16,9 +16,9 @@ import torch
 from PIL import Image
 from sklearn.datasets import load_sample_images
 
-from mmcontrast.data.augment import OneView, ToFloat, TwoViews
+from mmcontrast.data.augment.views import OneView, ToFloat, TwoViews
 from mmcontrast.data.collate import Collate
-from mmcontrast.data.decode import crop, decode, random_crop
+from mmcontrast.data.io.decode import crop, decode, random_crop
 from mmcontrast.train.cpu import tune_cpu
 
 ROUNDS = 15
@@ -37,15 +37,15 @@ def jpegs(height: int, width: int, count: int = 64) -> list[bytes]:
     return encoded
 
 
-def per_second(pictures: int, *runs: Callable[[], object]) -> list[float]:
-    """Pictures a second of CPU time of each, in turn: the medians of several rounds after one to warm up."""
+def per_second(images: int, *runs: Callable[[], object]) -> list[float]:
+    """Images a second of CPU time of each, in turn: the medians of several rounds after one to warm up."""
     seconds: list[list[float]] = [[] for _ in runs]
     for _ in range(1 + ROUNDS):
         for run, spent in zip(runs, seconds, strict=True):
             start = time.process_time()
             run()
             spent.append(time.process_time() - start)
-    return [pictures / median(spent[1:]) for spent in seconds]
+    return [images / median(spent[1:]) for spent in seconds]
 
 
 def ours(encoded: list[bytes], size: int, augment: torch.nn.Module, random: bool = False) -> Callable[[], object]:
@@ -54,7 +54,7 @@ def ours(encoded: list[bytes], size: int, augment: torch.nn.Module, random: bool
     def sample(key: int, data: bytes) -> dict[str, object]:
         image = decode(data, at_least=int(1.5 * size) if random else size)
         image = random_crop(image, size, np.random.default_rng(key)) if random else crop(image, size)
-        return {"image": torch.from_numpy(image).permute(2, 0, 1), "key": key}
+        return {"image": torch.from_numpy(image).permute(2, 0, 1), "sample_key": key}
 
     return lambda: augment(Collate()([sample(key, data) for key, data in enumerate(encoded)]))
 

@@ -3,7 +3,7 @@
 python tests/benchmarks/bench_pretext.py [--batch 16] [--repeats 5] [--only Inpainting,Colorization]
 
 "networks": forward and backward of encoders, heads, decoders and discriminator on inputs of the same shapes.  "step":
-the method's forward and the backward; turning, cutting, holes, conversions of colour, soft targets and losses are what
+the method's forward and the backward; turning, cutting, holes, conversions of color, soft targets and losses are what
 it adds.
 """
 
@@ -28,7 +28,7 @@ def channels(count: int) -> TimmEncoder:
 
 
 def pieces(method: RelativePatch | Jigsaw, count: int, side: int, batch: dict[str, Any]) -> tuple[Method, Work]:
-    """Passes of ``count`` patches of each picture, then of the head that sees them together."""
+    """Passes of ``count`` patches of each image, then of the head that sees them together."""
     together = nn.Sequential(method.encoder, nn.Unflatten(0, (-1, count)), nn.Flatten(), method.head)
     x: Tensor = torch.rand(count * len(batch["image"]), 3, side, side)
     return method, lambda: trained(together, x)
@@ -104,7 +104,7 @@ def main() -> None:
     parser.add_argument("--only", default=",".join(METHODS))
     args = parser.parse_args()
     torch.set_num_threads(1)
-    batch = {"image": torch.rand(args.batch, 3, 32, 32), "key": torch.arange(args.batch)}
+    batch = {"image": torch.rand(args.batch, 3, 32, 32), "sample_key": torch.arange(args.batch)}
 
     print(f"Batch {args.batch}, 32 x 32 pixels, ResNet-18, CPU time.\n")
     print("| method | networks | step | step / networks |\n|---|---|---|---|")

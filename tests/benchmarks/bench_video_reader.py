@@ -1,6 +1,6 @@
-"""Random access to frames of a film: our reader through decord and PyAV beside decord, PyAV and OpenCV themselves.
+"""Random access to frames of a video: our reader through decord and PyAV beside decord, PyAV and OpenCV themselves.
 
-python tests/benchmarks/bench_video_reader.py [FILM.mp4]
+python tests/benchmarks/bench_video_reader.py [VIDEO.mp4]
 """
 
 import importlib.util
@@ -16,7 +16,7 @@ import decord
 import numpy as np
 import torch
 
-from mmcontrast.data.video import VideoFile
+from mmcontrast.data.io.video import VideoFile
 
 COUNT, REPEATS = 32, 5
 
@@ -41,10 +41,10 @@ def plain_av(path: Path, indices: list[int]) -> np.ndarray:
 
 def plain_opencv(path: Path, indices: list[int]) -> np.ndarray:
     """Sets the position of each frame in the order asked for."""
-    film, frames = cv2.VideoCapture(str(path)), []
+    video, frames = cv2.VideoCapture(str(path)), []
     for index in indices:
-        film.set(cv2.CAP_PROP_POS_FRAMES, index)
-        frames.append(cv2.cvtColor(film.read()[1], cv2.COLOR_BGR2RGB))
+        video.set(cv2.CAP_PROP_POS_FRAMES, index)
+        frames.append(cv2.cvtColor(video.read()[1], cv2.COLOR_BGR2RGB))
     return np.stack(frames)
 
 

@@ -14,7 +14,7 @@ from mmcontrast.methods import VideoColor
 
 FRAMES, SIZE, REPEATS = 4, 256, 5
 OPTIONS = {
-    "all pixels, colour bins (Vondrick)": {},
+    "all pixels, color bins (Vondrick)": {},
     "window 6, hidden channel (MAST)": {"radius": 6, "hide": "channel", "predict": "lab"},
     "the same with cycle walk": {"radius": 6, "hide": "channel", "predict": "lab", "unit": True, "cycle": 0.1},
 }
@@ -36,7 +36,7 @@ def main() -> None:
     print(f"ResNet-18 at stride 8, one clip of {FRAMES} frames of {SIZE}x{SIZE}, one thread, CPU seconds\n")
     print("| objective | encoder alone | step | ratio |\n|---|---|---|---|")
     clip = torch.rand(1, FRAMES, 3, SIZE, SIZE)
-    batch = {"clip": clip, "key": torch.zeros(1, dtype=torch.int64)}
+    batch = {"clip": clip, "sample_key": torch.zeros(1, dtype=torch.int64)}
     for name, options in OPTIONS.items():
         method = VideoColor(TimmEncoder("resnet18", output_stride=8), **options)
 

@@ -17,11 +17,11 @@ import open_clip
 import torch
 from PIL import Image
 
-from mmcontrast.data.templates import SIMPLE
-from mmcontrast.loading import load
-from mmcontrast.predict.prompts import PromptSet, embed_prompts
+from mmcontrast.cli.quickstart import LABELS, PHOTOGRAPHS
+from mmcontrast.data.datasets.prompt_templates import SIMPLE
+from mmcontrast.inference.prompts import PromptSet, embed_prompts
+from mmcontrast.models.loading import load
 from mmcontrast.predict.zero_shot import ZeroShotClassifier
-from mmcontrast.quickstart import LABELS, PHOTOGRAPHS
 
 BATCH = 32
 
@@ -69,7 +69,7 @@ def main() -> None:
     classifier = their_labels()
 
     @torch.inference_mode()
-    def their_pictures(files: list[Path]) -> torch.Tensor:
+    def their_images(files: list[Path]) -> torch.Tensor:
         found = []
         for start in range(0, len(files), BATCH):
             images = torch.stack([transform(Image.open(file)) for file in files[start : start + BATCH]])
@@ -82,14 +82,14 @@ def main() -> None:
     with tempfile.TemporaryDirectory() as folder:
         large = [Path(folder, f"{i}.jpg") for i in range(args.files // 4)]
         for source, file in zip(small, large, strict=False):
-            with Image.open(source) as picture:
-                picture.convert("RGB").resize((4000, 3000)).save(file, quality=90)
+            with Image.open(source) as image:
+                image.convert("RGB").resize((4000, 3000)).save(file, quality=90)
         differences = []
         for name, files in (("JPEG of 0.07 to 0.6 Mpx", small), ("JPEG of 12 Mpx", large)):
-            theirs_s = cpu_seconds(partial(their_pictures, files), args.repeats)
+            theirs_s = cpu_seconds(partial(their_images, files), args.repeats)
             ours_s = cpu_seconds(partial(classify, files), args.repeats)
-            print(row(f"{name} to probabilities, {args.arch}", "pictures", len(files), theirs_s, ours_s))
-            differences.append((their_pictures(files) - classify(files)).abs().max().item())
+            print(row(f"{name} to probabilities, {args.arch}", "images", len(files), theirs_s, ours_s))
+            differences.append((their_images(files) - classify(files)).abs().max().item())
     count = len(LABELS) * len(SIMPLE)
     seconds = cpu_seconds(their_labels, 1), cpu_seconds(lambda: embed_prompts(ours, prompts, cache=False), 1)
     print(row("label vectors, 7 templates", "prompts", count, *seconds))

@@ -3,12 +3,12 @@
 python tests/benchmarks/compare_lightly.py --train cifar10/train.tar --test cifar10/test.tar [--only SimCLR,MoCo,DINO]
 
 Both sides start from the same encoder and see the same views in the same order, one step each in turn, so that both
-run on the same machine under the same load.  They share optimiser and schedule; heads, losses, queue, centre and moving
+run on the same machine under the same load.  They share optimizer and schedule; heads, losses, queue, center and moving
 averages are each side's own, of equal sizes.  The teacher's encoder is judged for DINO, the query's for MoCo.
 
-The defaults are a small budget for one core (a network of 0.4 million parameters, 10,000 pictures, 8 epochs): what is
+The defaults are a small budget for one core (a network of 0.4 million parameters, 10,000 images, 8 epochs): what is
 compared are the implementations, not how far they get.  For lightly's published budget:
---encoder resnet18 --pictures 50000 --epochs 200 --device cuda
+--encoder resnet18 --images 50000 --epochs 200 --device cuda
 """
 
 import argparse
@@ -26,13 +26,13 @@ from lightly.utils.scheduler import cosine_schedule
 from torch import Tensor, nn
 
 from mmcontrast.data import Images, MultiCrop, TwoViews
-from mmcontrast.data.sampler import Key
+from mmcontrast.data.sampler import SampleKey
 from mmcontrast.encoders import TimmEncoder
 from mmcontrast.encoders.base import Encoder
 from mmcontrast.evals.knn import knn
-from mmcontrast.evals.labelled import Settings
+from mmcontrast.evals.labeled import Settings
 from mmcontrast.methods import DINO, Method, MoCo, SimCLR
-from mmcontrast.ops.random import fold
+from mmcontrast.ops.random import derive_key
 from mmcontrast.train.cpu import tune_cpu
 from mmcontrast.train.schedule import learning_rate_factor
 
@@ -47,7 +47,7 @@ class Theirs(nn.Module):
         self.backbone = copy.deepcopy(encoder)
 
     def after_step(self, progress: float) -> None:
-        """Nothing moves but what the optimiser moves."""
+        """Nothing moves but what the optimizer moves."""
 
     @property
     def encoder(self) -> Encoder:
@@ -125,7 +125,7 @@ METHODS: dict[str, tuple[Callable[[Encoder], Method], type[Theirs], nn.Module]] 
 
 
 class Side:
-    """A method with its optimiser, and the CPU seconds of its steps."""
+    """A method with its optimizer, and the CPU seconds of its steps."""
 
     def __init__(self, method: nn.Module, lr: float, steps: int, device: str) -> None:
         self.method: Any = method.to(device).train()
@@ -159,8 +159,8 @@ def batches(pixels: Tensor, size: int, epochs: int, seed: int) -> Iterator[dict[
     for epoch in range(epochs):
         for chosen in torch.randperm(len(pixels), generator=generator).split(size):
             if len(chosen) == size:
-                key = torch.tensor([fold(seed, epoch, i) for i in chosen.tolist()])
-                yield {"image": pixels[chosen.to(pixels.device)], "key": key.to(pixels.device)}
+                key = torch.tensor([derive_key(seed, epoch, i) for i in chosen.tolist()])
+                yield {"image": pixels[chosen.to(pixels.device)], "sample_key": key.to(pixels.device)}
 
 
 def compare(name: str, pixels: Tensor, seed: int, args: argparse.Namespace) -> tuple[list[float], list[float]]:
@@ -185,12 +185,12 @@ def compare(name: str, pixels: Tensor, seed: int, args: argparse.Namespace) -> t
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--train", required=True, help="labelled pictures: shards with KEY.cls, or class folders")
+    parser.add_argument("--train", required=True, help="labeled images: shards with KEY.cls, or class folders")
     parser.add_argument("--test", required=True)
     parser.add_argument("--only", default=",".join(METHODS))
     parser.add_argument("--encoder", default="test_resnet", help="a name of timm")
-    parser.add_argument("--pictures", type=int, default=10_000, help="to train on")
-    parser.add_argument("--limit", type=int, default=10_000, help="pictures of each set that kNN looks at")
+    parser.add_argument("--images", type=int, default=10_000, help="to train on")
+    parser.add_argument("--limit", type=int, default=10_000, help="images of each set that kNN looks at")
     parser.add_argument("--epochs", type=int, default=8)
     parser.add_argument("--batch", type=int, default=128)
     parser.add_argument("--lr", type=float, default=2e-3)
@@ -200,11 +200,11 @@ def main() -> None:
     torch.set_num_threads(1)
     tune_cpu()
     images = Images(args.train, size=32)
-    count = min(args.pictures, len(images))
+    count = min(args.images, len(images))
     chosen = torch.randperm(len(images), generator=torch.Generator().manual_seed(0))[:count]
-    pixels = torch.stack([images.pixels(Key(i)) for i in chosen.tolist()]).to(args.device)
+    pixels = torch.stack([images.pixels(SampleKey(i)) for i in chosen.tolist()]).to(args.device)
 
-    print(f"{args.encoder}, {count} pictures, {args.epochs} epochs, batch {args.batch}, kNN at k = 20.\n")
+    print(f"{args.encoder}, {count} images, {args.epochs} epochs, batch {args.batch}, kNN at k = 20.\n")
     columns = ("method", "seed", "kNN, ours", "lightly", "step, ours", "lightly", "ratio")
     print(f"| {' | '.join(columns)} |\n{'|---' * len(columns)}|")
     for name in args.only.split(","):

@@ -15,10 +15,10 @@ from compare_lightly import QUEUE, batches
 from torch import Tensor
 
 from mmcontrast.data import Images, TwoViews
-from mmcontrast.data.sampler import Key
+from mmcontrast.data.sampler import SampleKey
 from mmcontrast.encoders import TimmEncoder
 from mmcontrast.evals.knn import knn
-from mmcontrast.evals.labelled import Settings
+from mmcontrast.evals.labeled import Settings
 from mmcontrast.evals.linear_probe import linear_probe
 from mmcontrast.methods import MoCo
 from mmcontrast.train.cpu import tune_cpu
@@ -53,9 +53,9 @@ def accuracy(row: tuple[bool, bool, bool], pixels: Tensor, seed: int, args: argp
         optimizer.step()
         method.after_step((step + 1) / steps)
     settings = Settings(image_size=32, limit=args.limit)
-    neighbours = knn(encoder, args.train, args.test, [20], settings=settings)["k"]["20"]["top1"]
+    neighbors = knn(encoder, args.train, args.test, [20], settings=settings)["k"]["20"]["top1"]
     probe = linear_probe(encoder, args.train, args.test, settings=settings)["features"]["pooled"]["top1"]
-    return 100 * neighbours, 100 * probe
+    return 100 * neighbors, 100 * probe
 
 
 def each(found: tuple[float, ...]) -> str:
@@ -64,10 +64,10 @@ def each(found: tuple[float, ...]) -> str:
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--train", required=True, help="labelled pictures: shards with KEY.cls, or class folders")
+    parser.add_argument("--train", required=True, help="labeled images: shards with KEY.cls, or class folders")
     parser.add_argument("--test", required=True)
-    parser.add_argument("--pictures", type=int, default=5_000, help="to train on")
-    parser.add_argument("--limit", type=int, default=4_000, help="pictures of each set that kNN looks at")
+    parser.add_argument("--images", type=int, default=5_000, help="to train on")
+    parser.add_argument("--limit", type=int, default=4_000, help="images of each set that kNN looks at")
     parser.add_argument("--epochs", type=int, default=8)
     parser.add_argument("--batch", type=int, default=128)
     parser.add_argument("--lr", type=float, default=2e-3)
@@ -76,16 +76,16 @@ def main() -> None:
     torch.set_num_threads(1)
     tune_cpu()
     images = Images(args.train, size=32)
-    chosen = torch.randperm(len(images), generator=torch.Generator().manual_seed(0))[: args.pictures]
-    pixels = torch.stack([images.pixels(Key(i)) for i in chosen.tolist()])
+    chosen = torch.randperm(len(images), generator=torch.Generator().manual_seed(0))[: args.images]
+    pixels = torch.stack([images.pixels(SampleKey(i)) for i in chosen.tolist()])
     seeds = [int(seed) for seed in args.seeds.split(",")]
-    print(f"{len(pixels)} pictures, {args.epochs} epochs, batch {args.batch}, kNN at k = 20, seeds {args.seeds}.\n")
+    print(f"{len(pixels)} images, {args.epochs} epochs, batch {args.batch}, kNN at k = 20, seeds {args.seeds}.\n")
     print("| MoCo | probe, mean | each seed | kNN, mean | each seed | CPU s a run |\n|---|---|---|---|---|---|")
     for name, row in ROWS.items():
         start = time.process_time()
-        neighbours, probes = zip(*(accuracy(row, pixels, seed, args) for seed in seeds), strict=True)
+        neighbors, probes = zip(*(accuracy(row, pixels, seed, args) for seed in seeds), strict=True)
         spent = (time.process_time() - start) / len(seeds)
-        cells = [cell for found in (probes, neighbours) for cell in (f"{statistics.mean(found):.1f}", each(found))]
+        cells = [cell for found in (probes, neighbors) for cell in (f"{statistics.mean(found):.1f}", each(found))]
         print(f"| {name} | {' | '.join(cells)} | {spent:.0f} |", flush=True)
     print(f"\ntorch {torch.__version__}, one thread.")
 

@@ -20,10 +20,10 @@ from torch import Tensor, nn
 
 from mmcontrast.data import Images, OneView
 from mmcontrast.encoders import NIN
-from mmcontrast.evals.accuracy_plots import Curve, draw_curves
 from mmcontrast.evals.splits import draw
 from mmcontrast.methods import Method
-from mmcontrast.ops.random import mix
+from mmcontrast.ops.random import hash64
+from mmcontrast.viz.accuracy_plots import Curve, draw_curves
 from tests.benchmarks.pretext_table import RECIPES, read, write
 
 DRAWS = {20: 3, 100: 3, 400: 2, 1000: 1, 5000: 1}  # labels per class: draws of them
@@ -50,7 +50,7 @@ def fit(net: nn.Module, inputs: Tensor, labels: Tensor, steps: int, augment: nn.
         chosen, order = order[:batch], order[batch:]
         x = inputs[chosen]
         if augment is not None:
-            x = augment({"image": x, "key": mix(torch.arange(drawn, drawn + batch))})["image"]
+            x = augment({"image": x, "sample_key": hash64(torch.arange(drawn, drawn + batch))})["image"]
         with torch.autocast("cpu", torch.bfloat16):
             loss = F.cross_entropy(net(x), labels[chosen])
         optimizer.zero_grad()
@@ -131,7 +131,7 @@ def report(out: Path) -> str:
 def main() -> None:
     parser = argparse.ArgumentParser(description="Few labels on pretext features.")
     for name in ("train", "test"):
-        parser.add_argument(f"--{name}", required=True, help="labelled pictures of 32 pixels")
+        parser.add_argument(f"--{name}", required=True, help="labeled images of 32 pixels")
     parser.add_argument("--out", type=Path, default=Path("runs/pretext"), help="where pretext_table wrote")
     parser.add_argument("--width", type=int, default=32, help="that of pretext_table")
     parser.add_argument("--seed", type=int, default=0)

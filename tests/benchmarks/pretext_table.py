@@ -3,8 +3,8 @@
     python -m data_scripts.cifar10 data/cifar10
     python -m tests.benchmarks.pretext_table --train data/cifar10/train.tar --test data/cifar10/test.tar
 
-Every method sends as many pixels through the encoder, in batches of as many; only the encoder of a grey picture or of
-its colours is narrower by its input.  ``--pretrain`` learns from other pictures than those that judge.  Finished
+Every method sends as many pixels through the encoder, in batches of as many; only the encoder of a gray image or of
+its colors is narrower by its input.  ``--pretrain`` learns from other images than those that judge.  Finished
 methods are kept in OUT/NAME.json, so that a run goes on where it stopped; OUT/table.md has the tables, and
 OUT/accuracy_by_labels.png the semi-supervised figure of RotNet (1803.07728, figure 5).
 """
@@ -24,14 +24,14 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from mmcontrast.data import Images, OneView, TwoViews
-from mmcontrast.data.sampler import Key
+from mmcontrast.data.sampler import SampleKey
 from mmcontrast.encoders import NIN, Encoder
-from mmcontrast.evals.accuracy_plots import Curve, draw_curves
 from mmcontrast.evals.knn import vote
-from mmcontrast.evals.labelled import Settings
+from mmcontrast.evals.labeled import Settings
 from mmcontrast.evals.linear_probe import embed_blocks
 from mmcontrast.evals.logistic import accuracy, choose_C, fit_scaled
 from mmcontrast.evals.splits import draw, hold_out
+from mmcontrast.inference.image_batches import read_ahead
 from mmcontrast.methods import (
     Colorization,
     Inpainting,
@@ -43,8 +43,8 @@ from mmcontrast.methods import (
     SplitBrain,
 )
 from mmcontrast.ops.nearest import nearest
-from mmcontrast.ops.random import mix
-from mmcontrast.predict.images import read_ahead
+from mmcontrast.ops.random import hash64
+from mmcontrast.viz.accuracy_plots import Curve, draw_curves
 
 LABELS, ALL, DRAWS = (20, 100, 400, 1000), 5000, 3  # per class; all there are; draws of those before
 SWEEP = (1e-3, 1e-2, 1e-1, 1.0)
@@ -65,10 +65,10 @@ class Supervised(Method):
 
 @dataclass(frozen=True)
 class Recipe:
-    """A method, its views, and the pixels that pass the encoder for each picture, as a share of the picture's.
+    """A method, its views, and the pixels that pass the encoder for each image, as a share of the image's.
 
     Args:
-        make: (width, side of the pictures, classes) -> the method.
+        make: (width, side of the images, classes) -> the method.
     """
 
     make: Callable[[int, int, int], Method]
@@ -77,7 +77,7 @@ class Recipe:
 
 
 def patch_sizes(size: int) -> dict[str, int]:
-    """Three patches with gaps and jitter in a picture: 8 + 2 +- 1 pixels of 32, 16 + 4 +- 2 of 64."""
+    """Three patches with gaps and jitter in an image: 8 + 2 +- 1 pixels of 32, 16 + 4 +- 2 of 64."""
     return {"patch": size // 4, "gap": size // 16, "jitter": size // 32}
 
 
@@ -124,8 +124,8 @@ RECIPES = {
 
 
 def read(images: Images) -> Tensor:
-    """All pictures in memory: (N, 3, S, S) uint8."""
-    found = read_ahead(lambda place: images.pixels(Key(place)), range(len(images)), 256)
+    """All images in memory: (N, 3, S, S) uint8."""
+    found = read_ahead(lambda place: images.pixels(SampleKey(place)), range(len(images)), 256)
     return torch.cat([image for image, _ in found])
 
 
@@ -135,7 +135,7 @@ def train(name: str, images: Images, args: argparse.Namespace) -> tuple[Method, 
     size, recipe = images.pixels.size, RECIPES[name]
     method, augment = recipe.make(args.width, size, 10).train(), recipe.augment()
     if name == "random start":
-        return method, {"pictures": 0, "train_cpu_s": 0.0}
+        return method, {"images": 0, "train_cpu_s": 0.0}
     batch_size = max(2, round(args.batch * 32**2 / (recipe.passes(size) * size**2)))
     steps = args.passes // args.batch
     pixels, start = read(images), time.process_time()
@@ -148,8 +148,8 @@ def train(name: str, images: Images, args: argparse.Namespace) -> tuple[Method, 
         if len(order) < batch_size:
             order = torch.cat([order, torch.randperm(len(pixels))])
         chosen, order = order[:batch_size], order[batch_size:]
-        key = mix(torch.arange(drawn, drawn + batch_size))
-        batch = augment({"image": pixels[chosen], "key": key, "label": labels[chosen]})
+        key = hash64(torch.arange(drawn, drawn + batch_size))
+        batch = augment({"image": pixels[chosen], "sample_key": key, "label": labels[chosen]})
         with torch.autocast("cpu", torch.bfloat16):
             out = method(batch)
         optimizer.zero_grad()
@@ -161,11 +161,11 @@ def train(name: str, images: Images, args: argparse.Namespace) -> tuple[Method, 
         if step % 100 == 0 or step == steps - 1:
             print(name, step, *(f"{key} {value.item():.3f}" for key, value in out.items()), flush=True)
     last = {key: round(value.item(), 4) for key, value in out.items()}
-    return method, {"pictures": drawn, "train_cpu_s": round(time.process_time() - start, 1), "last": last}
+    return method, {"images": drawn, "train_cpu_s": round(time.process_time() - start, 1), "last": last}
 
 
 def judge(encoder: Encoder, train: Images, test: Images) -> dict[str, Any]:
-    """kNN of the pooled face, a linear probe of each block, and few labels on the block that held-out pictures choose.
+    """kNN of the pooled face, a linear probe of each block, and few labels on the block that held-out images choose.
 
     The encoder runs once over each set; the pooled face of a convolutional network is the mean of its last block.
     """
@@ -178,7 +178,7 @@ def judge(encoder: Encoder, train: Images, test: Images) -> dict[str, Any]:
     votes = vote(cosine, y[places], count, 0.07, [20])[20]
 
     def learn(x: Tensor, z: Tensor, chosen: Tensor) -> tuple[float, float]:
-        """Accuracy on held-out pictures and on the test set."""
+        """Accuracy on held-out images and on the test set."""
         C, sweep = choose_C(x[chosen], y[chosen], count, [hold_out(y[chosen], 0.2)], SWEEP)
         return sweep[C], accuracy(fit_scaled(x[chosen], y[chosen], count, C)(z), target)
 
@@ -221,10 +221,10 @@ def report(out: Path) -> str:
     found = {name: json.loads((out / f"{name}.json").read_text()) for name in names if (out / f"{name}.json").exists()}
     amounts = [str(amount) for amount in (*LABELS, ALL)]
     percent = lambda values: " | ".join(f"{100 * value:.1f}" for value in values)
-    lines = ["| method | pictures | CPU s | kNN | block 1 | 2 | 3 | 4 |", "|---" * 8 + "|"]
+    lines = ["| method | images | CPU s | kNN | block 1 | 2 | 3 | 4 |", "|---" * 8 + "|"]
     for name, f in found.items():
         lines.append(
-            f"| {name} | {f['pictures']:,} | {f['train_cpu_s']:.0f} | {percent([f['knn']])} | {percent(f['blocks'])} |"
+            f"| {name} | {f['images']:,} | {f['train_cpu_s']:.0f} | {percent([f['knn']])} | {percent(f['blocks'])} |"
         )
     lines += ["", "| labels per class | " + " | ".join(amounts) + " |", "|---" * (1 + len(amounts)) + "|"]
     for name, f in found.items():
@@ -242,12 +242,12 @@ def report(out: Path) -> str:
 def main() -> None:
     parser = argparse.ArgumentParser(description="Compare pretext tasks.")
     for name in ("train", "test"):
-        parser.add_argument(f"--{name}", required=True, help="labelled pictures of 32 pixels")
-    parser.add_argument("--pretrain", help="pictures to learn from instead of --train")
+        parser.add_argument(f"--{name}", required=True, help="labeled images of 32 pixels")
+    parser.add_argument("--pretrain", help="images to learn from instead of --train")
     parser.add_argument("--size", type=int, default=64, help="side of these (default: 64)")
     parser.add_argument("--out", type=Path, default=Path("runs/pretext"))
     parser.add_argument("--only", default=",".join(RECIPES), help="methods, with commas between")
-    parser.add_argument("--passes", type=int, default=120_000, help="pictures of 32 x 32 pixels through the encoder")
+    parser.add_argument("--passes", type=int, default=120_000, help="images of 32 x 32 pixels through the encoder")
     parser.add_argument("--batch", type=int, default=128, help="of these in a step")
     parser.add_argument("--width", type=int, default=32, help="channels of the encoder; 192 in RotNet's paper")
     parser.add_argument("--lr", type=float, default=2e-3)

@@ -28,7 +28,7 @@ from mmcontrast.methods import (
     DINO,
     MAE,
     Colorization,
-    CycleWalk,
+    ContrastiveRandomWalk,
     DenseObjectNet,
     DINOv2,
     Inpainting,
@@ -99,7 +99,7 @@ def _tiny() -> TinyConv:
     return TinyConv(dim=8, image_size=16)
 
 
-def _grey() -> TinyConv:
+def _gray() -> TinyConv:
     return TinyConv(dim=8, in_channels=1, image_size=16)
 
 
@@ -137,7 +137,9 @@ CASES: dict[str, Case] = {
         _clips,
         ClipAugment,
     ),
-    "CycleWalk": Case(lambda: CycleWalk(TinyConv(dim=8), dim=8, patch=8), _clips, ClipAugment, overfit_to=0.7),
+    "ContrastiveRandomWalk": Case(
+        lambda: ContrastiveRandomWalk(TinyConv(dim=8), dim=8, patch=8), _clips, ClipAugment, overfit_to=0.7
+    ),
     "SimCLR": Case(lambda: SimCLR(_tiny(), dim=8), _images, TwoViews),
     "MoCo": Case(
         lambda: MoCo(TinyConv(dim=16), dim=8, queue_size=12, momentum=0.9, temperature=0.07, symmetric=True),
@@ -162,16 +164,16 @@ CASES: dict[str, Case] = {
     "MAE": Case(lambda: MAE(_vit(), decoder_dim=16, decoder_depth=1, decoder_heads=2), _images),
     "Rotation": Case(lambda: Rotation(_tiny()), _images),
     "RelativePatch": Case(lambda: RelativePatch(_tiny(), patch=4, gap=1, jitter=1), _images),
-    "RelativePatch, colours projected": Case(
+    "RelativePatch, colors projected": Case(
         lambda: RelativePatch(_vit(), patch=4, gap=1, jitter=1, color="project"), _images
     ),
     "Jigsaw": Case(lambda: Jigsaw(_tiny(), permutations=24, channel_shift=1, hidden=16), _images),
     "Inpainting": Case(lambda: Inpainting(_tiny(), overlap=1, width=16, discriminator_width=8), _images),
-    "Inpainting, centre": Case(lambda: Inpainting(_tiny(), hole="center", overlap=1, adversarial=0, width=16), _images),
-    "Colorization": Case(lambda: Colorization(_grey(), width=32), _images),
+    "Inpainting, center": Case(lambda: Inpainting(_tiny(), hole="center", overlap=1, adversarial=0, width=16), _images),
+    "Colorization": Case(lambda: Colorization(_gray(), width=32), _images),
     "Colorization, regression": Case(lambda: Colorization(_tiny(), predict="ab", width=32), _images),
     "SplitBrain": Case(
-        lambda: SplitBrain(_grey(), TinyConv(dim=8, in_channels=2, image_size=16), width=16, lightness_bins=20),
+        lambda: SplitBrain(_gray(), TinyConv(dim=8, in_channels=2, image_size=16), width=16, lightness_bins=20),
         _images,
     ),
     "CPC": Case(

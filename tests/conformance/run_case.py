@@ -5,7 +5,7 @@ from pathlib import Path
 import torch
 
 from mmcontrast.train.data import Data
-from mmcontrast.train.fit import fit
+from mmcontrast.train.fitting import fit
 from tests.conformance.cases import CASES
 
 

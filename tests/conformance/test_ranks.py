@@ -9,7 +9,7 @@ import torch
 import torch.distributed as dist
 from torch import Tensor
 
-from mmcontrast.ops.distributed import world
+from mmcontrast.ops.distributed import get_rank, world_size
 from tests.conformance.cases import CASES, Case
 
 STEPS, BATCH = 20, 12
@@ -35,7 +35,7 @@ def wide(value: Any) -> Any:
 
 def train(case: Case) -> dict[str, Tensor]:
     """20 steps of SGD in float64, gradients averaged over ranks as DistributedDataParallel does."""
-    rank, size = world()
+    rank, size = get_rank(), world_size()
     method = case.build().double()
     batch = part_of({name: wide(value) for name, value in case.batch(method, BATCH).items()}, rank, size)
     trainable = {name: p for name, p in method.named_parameters() if p.requires_grad}

@@ -1,4 +1,4 @@
-"""A run that is cut off after any step and resumed ends bit-equal to the unbroken one: weights, optimiser, metrics."""
+"""A run that is cut off after any step and resumed ends bit-equal to the unbroken one: weights, optimizer, metrics."""
 
 from pathlib import Path
 from typing import Any
@@ -8,7 +8,7 @@ import pytest
 import torch
 
 from mmcontrast.train.data import Data
-from mmcontrast.train.fit import fit
+from mmcontrast.train.fitting import fit
 from tests.conformance.cases import CASES, Case
 
 EPOCHS, BATCH = 2, 6  # 6 batches per epoch

@@ -10,9 +10,9 @@ from pathlib import Path
 
 import pytest
 
-from mmcontrast.data import archives
-from mmcontrast.data.archives import Folder, Tar, Zip, braces, open_stores
-from mmcontrast.data.samples import Samples
+from mmcontrast.data.io import archives
+from mmcontrast.data.io.archives import Folder, Tar, Zip, braces, open_stores
+from mmcontrast.data.io.samples import Samples
 from mmcontrast.errors import InputError
 
 FILES = {"b/2.jpg": b"two", "b/2.txt": b"text", "a/1.png": b"one", "a/1.npy": b"not read", "a/1.JSON": b"{}"}
@@ -83,10 +83,10 @@ def test_braces():
 
 
 def test_webdataset_keys_end_at_the_first_dot_and_jpg_wins(tmp_path: Path):
-    path = tar_of(tmp_path / "x.tar", {"k.png": b"mask", "k.jpg": b"picture", "k.seg.png": b"other", "k.txt": b"t"})
+    path = tar_of(tmp_path / "x.tar", {"k.png": b"mask", "k.jpg": b"image", "k.seg.png": b"other", "k.txt": b"t"})
     samples = Samples(path)
     assert len(samples) == 1
-    assert (samples.key(0), samples.read(0, "image")) == ("k", b"picture")
+    assert (samples.key(0), samples.read(0, "image")) == ("k", b"image")
 
 
 def test_folder_keys_end_at_the_last_dot(tmp_path: Path):
@@ -132,7 +132,7 @@ def test_commands_and_addresses_are_refused(root: str):
 def test_unusable_roots_are_named(tmp_path: Path):
     with pytest.raises(InputError, match=r"nowhere: no such file"):
         Samples(tmp_path / "nowhere")
-    with pytest.raises(InputError, match="holds no pictures"):
+    with pytest.raises(InputError, match="holds no images"):
         Samples(tmp_path)
     (tmp_path / "x.mp4").write_bytes(b"1")
     with pytest.raises(InputError, match="wanted a folder"):

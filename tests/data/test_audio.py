@@ -5,8 +5,8 @@ import gradio
 import numpy as np
 import pytest
 
-from mmcontrast.data import Collate, Key, Sounds, ToySounds
-from mmcontrast.data.audio import SoundError, read_wav
+from mmcontrast.data import Collate, SampleKey, Sounds, ToySounds
+from mmcontrast.data.datasets.audio import SoundError, read_wav
 from mmcontrast.errors import InputError
 
 
@@ -78,7 +78,7 @@ def test_labels_lengths_and_randomness_by_key(digits: Path):
     assert (sample["sound"][600:] == 0).all()  # silence follows
     cut = Sounds(digits, length=100, rate=8000)
     assert cut.classes == ["anna", "ben"]
-    assert (cut[Key(2, 1)]["sound"] == cut[Key(2, 1)]["sound"]).all()
+    assert (cut[SampleKey(2, 1)]["sound"] == cut[SampleKey(2, 1)]["sound"]).all()
     batch = Collate()([cut[i] for i in range(4)])
     assert batch["sound"].shape == (4, 100)
     assert batch["label"].tolist() == [0, 1, 0, 1]
@@ -90,7 +90,7 @@ def test_short_recordings_are_followed_by_the_same_speakers(digits: Path):
     assert anna.abs().min() > 0.05
     assert anna.max() < 0.35 < 0.38 < ben.min()
     assert sounds[0]["sound"].unique().numel() > 1  # more than one recording
-    assert not (sounds[Key(0, 1)]["sound"] == anna).all()
+    assert not (sounds[SampleKey(0, 1)]["sound"] == anna).all()
 
 
 def test_a_choice_of_speakers_and_mistakes(digits: Path, tmp_path: Path):

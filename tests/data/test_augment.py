@@ -8,9 +8,10 @@ import torch
 import torchvision.transforms.v2 as transforms
 import torchvision.transforms.v2.functional as reference
 
-from mmcontrast.data import MultiCrop, OneView, ToFloat, TwoViews, photometric
-from mmcontrast.data.augment import Views
-from mmcontrast.data.crops import random_boxes, resample
+from mmcontrast.data import MultiCrop, OneView, ToFloat, TwoViews
+from mmcontrast.data.augment import photometric
+from mmcontrast.data.augment.crops import random_boxes, resample
+from mmcontrast.data.augment.views import Views
 from mmcontrast.errors import InputError
 from mmcontrast.ops.random import uniform
 
@@ -24,7 +25,7 @@ KEYS = torch.arange(10_000)
 def batch(count: int = B, size: int = 32) -> dict[str, torch.Tensor]:
     generator = torch.Generator().manual_seed(1)
     image = torch.randint(0, 256, (count, 3, size, size), generator=generator).to(torch.uint8)
-    return {"image": image, "key": torch.arange(count) * 7919, "label": torch.arange(count)}
+    return {"image": image, "sample_key": torch.arange(count) * 7919, "label": torch.arange(count)}
 
 
 def test_resample_is_torchvisions_antialiased_crop():
@@ -54,7 +55,7 @@ def test_jitter_is_torchvisions_in_each_samples_order():
         torch.testing.assert_close(ours[i], theirs, atol=2e-5, rtol=0)
 
 
-def test_hue_of_greys_and_pure_colours():
+def test_hue_of_grays_and_pure_colors():
     pixels = torch.tensor(
         [[1, 0, 0], [1, 1, 0], [0, 1, 0], [0, 1, 1], [0, 0, 1], [1, 0, 1], [0.4] * 3, [0] * 3, [1] * 3]
     )
@@ -63,16 +64,16 @@ def test_hue_of_greys_and_pure_colours():
     torch.testing.assert_close(third, pixels[[2, 3, 4, 5, 0, 1, 6, 7, 8]], atol=1e-5, rtol=0)
 
 
-def test_blur_grey_and_solarize_are_torchvisions():
+def test_blur_gray_and_solarize_are_torchvisions():
     sigma = torch.rand(B, generator=GENERATOR) * 1.9 + 0.1
     blurred = photometric.blur(IMAGE.clone(), sigma, ACTIVE, 5)
-    grey = photometric.grey(IMAGE.clone(), ACTIVE)
+    gray = photometric.gray(IMAGE.clone(), ACTIVE)
     solarized = photometric.solarize(IMAGE.clone(), ACTIVE)
     for i in range(B):
         x = IMAGE[i]
         wanted = [reference.gaussian_blur(x, [5, 5], [sigma[i].item()] * 2), reference.rgb_to_grayscale(x, 3)]
         wanted = [*wanted, reference.solarize(x, 0.5)] if ACTIVE[i] else [x, x, x]
-        for ours, theirs in zip((blurred[i], grey[i], solarized[i]), wanted, strict=True):
+        for ours, theirs in zip((blurred[i], gray[i], solarized[i]), wanted, strict=True):
             torch.testing.assert_close(ours, theirs, atol=1e-5, rtol=0)
 
 
@@ -108,7 +109,7 @@ def test_boxes_are_distributed_as_torchvisions(scale: tuple[float, float], heigh
         assert 0.93 < a.std() / b.std() < 1.07
 
 
-def test_a_long_picture_falls_back_to_its_centre():
+def test_a_long_image_falls_back_to_its_center():
     boxes = random_boxes(uniform(KEYS[:100], 22), 10, 100, (0.9, 1.0), (3 / 4, 4 / 3))
     assert boxes.unique(dim=0).tolist() == [[0, 43, 10, 13]]
 
@@ -127,18 +128,18 @@ def test_drawn_parameters_have_torchvisions_means_over_ten_thousand_draws():
         assert abs(drawn.std() - (high - low) / math.sqrt(12)) < 0.02 * (high - low)
 
 
-def test_pictures_change_as_torchvisions_do_over_ten_thousand_draws():
-    """Mean and spread of brightness, colour and sharpness of the views of one picture."""
+def test_images_change_as_torchvisions_do_over_ten_thousand_draws():
+    """Mean and spread of brightness, color and sharpness of the views of one image."""
     generator = torch.Generator().manual_seed(3)
-    picture = (torch.rand(3, 8, 8, generator=generator) * torch.tensor([200, 120, 60])[:, None, None]).to(torch.uint8)
-    augment = Views(8, flip=0.5, jitter=(0.8, 0.8, 0.8, 0.2), grey=0.2, blur=(0.5,), blur_kernel=3)
-    (ours,) = augment(picture.expand(10_000, -1, -1, -1), KEYS)
+    image = (torch.rand(3, 8, 8, generator=generator) * torch.tensor([200, 120, 60])[:, None, None]).to(torch.uint8)
+    augment = Views(8, flip=0.5, jitter=(0.8, 0.8, 0.8, 0.2), gray=0.2, blur=(0.5,), blur_kernel=3)
+    (ours,) = augment(image.expand(10_000, -1, -1, -1), KEYS)
     torch.manual_seed(0)
     jitter = transforms.RandomApply([transforms.ColorJitter(0.8, 0.8, 0.8, 0.2)], 0.8)
     blur = transforms.RandomApply([transforms.GaussianBlur(3, (0.1, 2.0))], 0.5)
     flip = transforms.RandomHorizontalFlip()
     chain = transforms.Compose([transforms.RandomResizedCrop(8), flip, jitter, transforms.RandomGrayscale(0.2), blur])
-    theirs = torch.stack([chain(picture / 255) for _ in range(2_000)])
+    theirs = torch.stack([chain(image / 255) for _ in range(2_000)])
     statistics = {
         "red": lambda x: x[:, 0].mean((1, 2)),
         "blue": lambda x: x[:, 2].mean((1, 2)),
@@ -167,13 +168,13 @@ def test_a_sample_is_augmented_alike_in_any_batch(augment: torch.nn.Module):
 def test_two_views_differ_and_epochs_differ():
     first, second = TwoViews(24)(batch())["views"]
     assert (first - second).abs().mean() > 0.02
-    later = TwoViews(24)({**batch(), "key": batch()["key"] + 1})["views"][0]
+    later = TwoViews(24)({**batch(), "sample_key": batch()["sample_key"] + 1})["views"][0]
     assert (first - later).abs().mean() > 0.02
 
 
 def test_what_comes_out():
     out = TwoViews()(batch())
-    assert set(out) == {"views", "key", "label"}
+    assert set(out) == {"views", "sample_key", "label"}
     views = MultiCrop(32, 16, 3)(batch(size=40))["views"]
     assert [tuple(view.shape) for view in views] == [(B, 3, 32, 32)] * 2 + [(B, 3, 16, 16)] * 3
     for view in [*out["views"], *views]:
@@ -216,7 +217,9 @@ def test_impossible_options_are_refused(options: dict[str, object]):
         Views(8, **options)
 
 
-def test_finite_on_constant_pictures():
+def test_finite_on_constant_images():
     for level in (0, 255):
-        out = TwoViews(16)({"image": torch.full((4, 3, 16, 16), level, dtype=torch.uint8), "key": torch.arange(4)})
+        out = TwoViews(16)(
+            {"image": torch.full((4, 3, 16, 16), level, dtype=torch.uint8), "sample_key": torch.arange(4)}
+        )
         assert all(np.isfinite(view.numpy()).all() for view in out["views"])

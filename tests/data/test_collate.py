@@ -5,19 +5,25 @@ import pytest
 import torch
 
 from mmcontrast.data import Collate, CorruptCount, KeyedSampler, Mixture, ToyImages, ToyPairs
-from mmcontrast.data.decode import ImageError
-from mmcontrast.data.sampler import Key
+from mmcontrast.data.io.decode import ImageError
+from mmcontrast.data.sampler import SampleKey
 from mmcontrast.errors import InputError
 
-GOOD = {"image": torch.zeros(3, 2, 2, dtype=torch.uint8), "label": 3, "text": "a", "key": 5, "xy": np.ones((2, 2))}
-BAD = {"corrupt": "x.jpg: is empty", "key": 6}
+GOOD = {
+    "image": torch.zeros(3, 2, 2, dtype=torch.uint8),
+    "label": 3,
+    "text": "a",
+    "sample_key": 5,
+    "xy": np.ones((2, 2)),
+}
+BAD = {"corrupt": "x.jpg: is empty", "sample_key": 6}
 
 
 def test_stacks_drops_and_reports():
-    batch = Collate()([GOOD, BAD, {**GOOD, "key": 2**62}])
+    batch = Collate()([GOOD, BAD, {**GOOD, "sample_key": 2**62}])
     assert batch["image"].shape == (2, 3, 2, 2)
     assert batch["xy"].shape == (2, 2, 2)
-    assert batch["key"].tolist() == [5, 2**62]
+    assert batch["sample_key"].tolist() == [5, 2**62]
     assert batch["label"].dtype == torch.int64
     assert (batch["text"], batch["corrupt"]) == (["a", "a"], ["x.jpg: is empty"])
 
@@ -29,13 +35,13 @@ def test_text_becomes_tokens():
 
 
 def test_places_can_be_filled_so_that_ranks_stay_equal():
-    batch = Collate(keep_size=True)([BAD, GOOD, {**GOOD, "key": 7}, BAD])
-    assert batch["key"].tolist() == [5, 7, 5, 7]
+    batch = Collate(keep_size=True)([BAD, GOOD, {**GOOD, "sample_key": 7}, BAD])
+    assert batch["sample_key"].tolist() == [5, 7, 5, 7]
     assert len(batch["corrupt"]) == 2
 
 
 def test_a_batch_of_corrupt_samples_says_why():
-    with pytest.raises(ImageError, match=r"none of the 2 pictures.*x\.jpg: is empty"):
+    with pytest.raises(ImageError, match=r"none of the 2 images.*x\.jpg: is empty"):
         Collate()([BAD, BAD])
 
 
@@ -49,12 +55,12 @@ def test_too_many_corrupt_samples_stop():
     for _ in range(10):
         count.update(Collate()(good + bad))
     assert (count.seen, count.corrupt) == (1000, 10)
-    with pytest.raises(ImageError, match=r"11 of 1001 pictures could not be read, more than 1%: x\.jpg"):
-        count.update({"key": [], "corrupt": ["x.jpg"]})
+    with pytest.raises(ImageError, match=r"11 of 1001 images could not be read, more than 1%: x\.jpg"):
+        count.update({"sample_key": [], "corrupt": ["x.jpg"]})
     few = CorruptCount()
-    few.update({"key": [0] * 20, "corrupt": ["x"] * 5})
+    few.update({"sample_key": [0] * 20, "corrupt": ["x"] * 5})
     with pytest.raises(ImageError, match="6 of 26"):
-        few.update({"key": [], "corrupt": ["x"]})
+        few.update({"sample_key": [], "corrupt": ["x"]})
 
 
 def test_a_mixture_without_weights_is_the_concatenation():
@@ -62,14 +68,18 @@ def test_a_mixture_without_weights_is_the_concatenation():
     assert len(data) == 8
     assert torch.equal(data[6]["image"], ToyPairs(3)[1]["image"])
     assert data.captions(6) == ToyPairs(3).captions(1)
-    assert len({data[i]["key"] for i in range(8)}) == 8
+    assert len({data[i]["sample_key"] for i in range(8)}) == 8
     with pytest.raises(IndexError):
         data[8]
 
 
 class Seen(ToyImages):
-    def __getitem__(self, key: int | Key) -> dict[str, object]:
-        return {"index": Key.of(key).index, "key": Key.of(key).fold(), "source": self.size}
+    def __getitem__(self, sample_key: int | SampleKey) -> dict[str, object]:
+        return {
+            "index": SampleKey.of(sample_key).index,
+            "sample_key": SampleKey.of(sample_key).to_int(),
+            "source": self.size,
+        }
 
 
 def test_a_weighted_mixture_keeps_shares_and_walks_through_its_sources():
@@ -82,11 +92,11 @@ def test_a_weighted_mixture_keeps_shares_and_walks_through_its_sources():
         samples = [data[key] for key in sampler]
         assert sum(sample["source"] == 9 for sample in samples) == 15
         walked += [sample["index"] for sample in samples if sample["source"] == 8]
-        keys |= {sample["key"] for sample in samples}
+        keys |= {sample["sample_key"] for sample in samples}
     assert sorted(walked) == list(range(40))  # 8 epochs of 5: every sample once
     assert walked != sorted(walked)
     assert len(keys) == 8 * 20  # what comes again is augmented anew
-    with pytest.raises(InputError, match="other pictures in each epoch"):
+    with pytest.raises(InputError, match="other images in each epoch"):
         data.captions(0)
 
 
@@ -98,15 +108,15 @@ def test_impossible_mixtures_are_refused(options: dict[str, object]):
 
 def test_toy_data_is_a_function_of_the_key_and_can_be_told_apart():
     data = ToyImages(400, 16)
-    assert torch.equal(data[7]["image"], data[Key(7, 5, 2)]["image"])
+    assert torch.equal(data[7]["image"], data[SampleKey(7, 5, 2)]["image"])
     assert data[21]["label"] == 1
-    pictures = torch.stack([data[i]["image"] for i in range(400)]).float().flatten(1)
+    images = torch.stack([data[i]["image"] for i in range(400)]).float().flatten(1)
     labels = torch.tensor([data[i]["label"] for i in range(400)])
-    nearest = torch.cdist(pictures[200:], pictures[:200]).argmin(1)
+    nearest = torch.cdist(images[200:], images[:200]).argmin(1)
     assert (labels[:200][nearest] == labels[200:]).float().mean() > 0.3  # chance is 0.05
     pairs = ToyPairs(40, 16)
     assert pairs[3]["text"] in pairs.captions(3)
-    assert len({pairs[Key(3, epoch)]["text"] for epoch in range(20)}) == 3
+    assert len({pairs[SampleKey(3, epoch)]["text"] for epoch in range(20)}) == 3
     with pytest.raises(IndexError):
         data[400]
     with pytest.raises(InputError, match="at least 1"):

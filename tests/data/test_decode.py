@@ -1,4 +1,4 @@
-"""Every kind of picture gives its right pixels, and every broken one an error that names it."""
+"""Every kind of image gives its right pixels, and every broken one an error that names it."""
 
 import io
 import struct
@@ -12,17 +12,17 @@ import pytest
 import torch
 from PIL import Image, ImageOps
 
-from mmcontrast.data.decode import ImageError, crop, decode, load, random_crop, resize
+from mmcontrast.data.io.decode import ImageError, crop, decode, load, random_crop, resize
 
 RNG = np.random.default_rng(0)
-# Smooth, so that JPEG keeps it; every corner another colour, so that orientations differ.
+# Smooth, so that JPEG keeps it; every corner another color, so that orientations differ.
 RAMP = np.stack(np.meshgrid(np.linspace(0, 255, 60), np.linspace(0, 200, 40)), -1).astype(np.uint8)
 RAMP = np.dstack([RAMP, np.full((40, 60), 90, np.uint8)])  # (40, 60, 3)
 
 
-def encoded(picture: Image.Image, kind: str, **options: object) -> bytes:
+def encoded(image: Image.Image, kind: str, **options: object) -> bytes:
     file = io.BytesIO()
-    picture.save(file, kind, **options)
+    image.save(file, kind, **options)
     return file.getvalue()
 
 
@@ -50,12 +50,12 @@ def test_exif_orientation(kind: str, orientation: int):
 
 
 def test_sixteen_bits_are_scaled():
-    grey = np.linspace(0, 65535, 40 * 60).astype(np.uint16).reshape(40, 60)
-    image = decode(encoded(Image.fromarray(grey), "PNG"))
-    np.testing.assert_array_equal(image, np.repeat(np.round(grey / 257).astype(np.uint8)[..., None], 3, 2))
+    gray = np.linspace(0, 65535, 40 * 60).astype(np.uint16).reshape(40, 60)
+    image = decode(encoded(Image.fromarray(gray), "PNG"))
+    np.testing.assert_array_equal(image, np.repeat(np.round(gray / 257).astype(np.uint8)[..., None], 3, 2))
 
 
-def test_sixteen_bit_colour_png():
+def test_sixteen_bit_color_png():
     rows = b"".join(b"\0" + b"\xff\xff\x80\x00\x00\x10" * 3 for _ in range(2))
     header = b"IHDR" + struct.pack(">IIBBBBB", 3, 2, 16, 2, 0, 0, 0)
     data = b"IDAT" + zlib.compress(rows)
@@ -74,14 +74,14 @@ def test_alpha_is_laid_on_white():
 
 
 def test_palette_with_transparency():
-    picture = Image.new("P", (2, 2))
-    picture.putdata([0, 1, 1, 0])
-    picture.putpalette([10, 20, 30, 40, 50, 60])
-    image = decode(encoded(picture, "PNG", transparency=0))
+    photo = Image.new("P", (2, 2))
+    photo.putdata([0, 1, 1, 0])
+    photo.putpalette([10, 20, 30, 40, 50, 60])
+    image = decode(encoded(photo, "PNG", transparency=0))
     assert image.tolist() == [[[255, 255, 255], [40, 50, 60]], [[40, 50, 60], [255, 255, 255]]]
 
 
-def test_one_bit_and_grey_alpha():
+def test_one_bit_and_gray_alpha():
     assert decode(encoded(Image.new("1", (3, 2), 1), "PNG")).tolist() == [[[255] * 3] * 3] * 2
     assert decode(encoded(Image.new("LA", (2, 2), (9, 0)), "PNG")).min() == 255
 
@@ -110,7 +110,7 @@ BROKEN = {
     "empty": (b"", "empty"),
     "html": (b"\n <!DOCTYPE html><html></html>", "HTML"),
     "svg": (b'<svg xmlns="http://www.w3.org/2000/svg"/>', "SVG"),
-    "text": (b"this is not a picture at all, it is a sentence", "cannot identify"),
+    "text": (b"this is not an image at all, it is a sentence", "cannot identify"),
     "huge": (png_header(13000, 13000), "169 Mpx"),
     "bomb": (png_header(60000, 60000), "cannot be decoded|Mpx"),
     "long": (png_header(20000, 1), "50 times"),
@@ -122,7 +122,7 @@ BROKEN = {
 
 
 @pytest.mark.parametrize("name", BROKEN)
-def test_broken_pictures_are_named_with_a_reason(name: str, tmp_path: Path):
+def test_broken_images_are_named_with_a_reason(name: str, tmp_path: Path):
     data, reason = BROKEN[name]
     path = tmp_path / f"{name}.jpg"
     path.write_bytes(data)
@@ -134,11 +134,11 @@ def test_broken_pictures_are_named_with_a_reason(name: str, tmp_path: Path):
 
 
 def test_nan_pixels_are_refused(tmp_path: Path):
-    grey = np.full((4, 4), 0.5, np.float32)
-    Image.fromarray(grey).save(tmp_path / "grey.tif")
-    assert decode(tmp_path / "grey.tif")[0, 0].tolist() == [128] * 3
-    grey[1, 1] = np.nan
-    Image.fromarray(grey).save(tmp_path / "nan.tif")
+    gray = np.full((4, 4), 0.5, np.float32)
+    Image.fromarray(gray).save(tmp_path / "gray.tif")
+    assert decode(tmp_path / "gray.tif")[0, 0].tolist() == [128] * 3
+    gray[1, 1] = np.nan
+    Image.fromarray(gray).save(tmp_path / "nan.tif")
     with pytest.raises(ImageError, match=r"nan\.tif: has NaN"):
         decode(tmp_path / "nan.tif")
 
@@ -172,16 +172,16 @@ def test_a_large_jpeg_is_decoded_small_enough_and_large_enough():
 def test_crop_is_what_pil_and_torchvision_do(photographs: list[Path], interpolation):
     from torchvision.transforms import CenterCrop, Compose, InterpolationMode, Resize
 
-    picture = Image.open(photographs[0]).convert("RGB")
-    theirs = Compose([Resize(64, InterpolationMode(interpolation)), CenterCrop(64)])(picture)
-    difference = abs(crop(np.asarray(picture), 64, interpolation).astype(int) - np.asarray(theirs))
+    image = Image.open(photographs[0]).convert("RGB")
+    theirs = Compose([Resize(64, InterpolationMode(interpolation)), CenterCrop(64)])(image)
+    difference = abs(crop(np.asarray(image), 64, interpolation).astype(int) - np.asarray(theirs))
     assert difference.max() <= 1
 
 
 def test_load_gives_channels_first():
     assert load(RAMP, 16).shape == (3, 16, 16)
     assert load(RAMP, 16, "squash").dtype == torch.uint8
-    assert load(RAMP, 20)[0].float().mean() > 100  # the centre of the ramp, not its start
+    assert load(RAMP, 20)[0].float().mean() > 100  # the center of the ramp, not its start
 
 
 def test_random_crop_stays_inside_and_follows_the_generator():
@@ -191,7 +191,7 @@ def test_random_crop_stays_inside_and_follows_the_generator():
     assert random_crop(RAMP[:2], 8, RNG).shape == (8, 8, 3)  # 60 x 2: no allowed shape has 0.9 of it
 
 
-def test_the_largest_pictures_need_less_than_half_a_gigabyte(tmp_path: Path):
+def test_the_largest_images_need_less_than_half_a_gigabyte(tmp_path: Path):
     """In a process of its own, whose peak is theirs."""
     for mode, kind in (("RGB", "PNG"), ("RGBA", "PNG"), ("CMYK", "JPEG"), ("P", "PNG"), ("I;16", "PNG")):
         options = {"transparency": 0, "compress_level": 1} if mode == "P" else {"compress_level": 1}
@@ -199,7 +199,7 @@ def test_the_largest_pictures_need_less_than_half_a_gigabyte(tmp_path: Path):
     program = """if True:
         import resource, sys
         from pathlib import Path
-        from mmcontrast.data.decode import decode
+        from mmcontrast.data.io.decode import decode
         peak = lambda: resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
         before = peak()
         for path in Path(sys.argv[1]).iterdir():
@@ -210,9 +210,9 @@ def test_the_largest_pictures_need_less_than_half_a_gigabyte(tmp_path: Path):
     assert int(run.stdout) <= 500
 
 
-def test_large_pictures_are_read_in_strips_without_a_seam():
+def test_large_images_are_read_in_strips_without_a_seam():
     rgba = np.random.default_rng(0).integers(0, 256, (2100, 2100, 4), dtype=np.uint8)
     whole = decode(Image.fromarray(rgba))
     assert abs(whole.astype(int) - decode(rgba)).max() <= 1
-    grey = np.random.default_rng(0).integers(0, 65536, (2100, 2100), dtype=np.uint16)
-    np.testing.assert_array_equal(decode(Image.fromarray(grey)), decode(grey))
+    gray = np.random.default_rng(0).integers(0, 65536, (2100, 2100), dtype=np.uint16)
+    np.testing.assert_array_equal(decode(Image.fromarray(gray)), decode(gray))

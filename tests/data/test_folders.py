@@ -2,9 +2,9 @@
 
 from pathlib import Path
 
-from mmcontrast.data.folders import files_in
-from mmcontrast.data.scenes import open_scenes
-from mmcontrast.data.toy_scene import write_toy_scene
+from mmcontrast.data.datasets.toy_scene import write_toy_scene
+from mmcontrast.data.io.folders import files_in
+from mmcontrast.data.rgbd.scenes import open_scenes
 
 
 def touch(path: Path) -> None:

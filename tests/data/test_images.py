@@ -1,4 +1,4 @@
-"""Pictures with labels from folders and shards, and class names from wherever they stand."""
+"""Images with labels from folders and shards, and class names from wherever they stand."""
 
 import io
 import json
@@ -13,7 +13,7 @@ from PIL import Image
 from torch.utils.data import DataLoader
 
 from mmcontrast.data import Collate, Images, KeyedSampler
-from mmcontrast.data.sampler import Key
+from mmcontrast.data.sampler import SampleKey
 from mmcontrast.errors import InputError
 
 
@@ -48,7 +48,7 @@ def test_class_folders(tmp_path: Path):
     assert sample["image"].shape == (3, 8, 8)
     assert sample["image"].dtype == torch.uint8
     assert sample["image"][:, 0, 0].tolist() == [2, 0, 0]
-    assert (sample["label"], sample["key"]) == (0, Key(0).fold())
+    assert (sample["label"], sample["sample_key"]) == (0, SampleKey(0).to_int())
 
 
 def test_the_first_level_that_differs_gives_the_classes(tmp_path: Path):
@@ -59,7 +59,7 @@ def test_the_first_level_that_differs_gives_the_classes(tmp_path: Path):
 
 def test_a_flat_folder_has_no_labels(tmp_path: Path):
     data = Images(folder(tmp_path, {"1.png": png(1), "2.png": png(2)}), 8)
-    assert set(data[1]) == {"image", "key"}
+    assert set(data[1]) == {"image", "sample_key"}
     assert data.classes == []
     with pytest.raises(InputError, match="has no labels"):
         _ = data.labels
@@ -99,18 +99,18 @@ def test_a_missing_label_is_named(tmp_path: Path):
         data.label(1)
 
 
-def test_a_corrupt_picture_is_reported_not_replaced(tmp_path: Path):
+def test_a_corrupt_image_is_reported_not_replaced(tmp_path: Path):
     data = Images(folder(tmp_path, {"a/1.png": png(1)[:50], "b/2.png": b""}), 8)
-    assert set(data[0]) == {"key", "corrupt"}
+    assert set(data[0]) == {"sample_key", "corrupt"}
     assert "a/1.png" in data[0]["corrupt"]
     assert "is empty" in data[1]["corrupt"]
 
 
 def test_random_regions_follow_the_key(photographs: list[Path]):
     data = Images(photographs[0].parent, 16, fit="random", scale=(0.1, 0.5))
-    first = data[Key(0, 3, 7)]["image"]
-    assert torch.equal(first, data[Key(0, 3, 7)]["image"])
-    assert not torch.equal(first, data[Key(0, 4, 7)]["image"])
+    first = data[SampleKey(0, 3, 7)]["image"]
+    assert torch.equal(first, data[SampleKey(0, 3, 7)]["image"])
+    assert not torch.equal(first, data[SampleKey(0, 4, 7)]["image"])
 
 
 def test_workers_read_what_the_main_process_reads(tmp_path: Path):
@@ -123,7 +123,7 @@ def test_workers_read_what_the_main_process_reads(tmp_path: Path):
     for ours, theirs in zip(*batches, strict=True):
         assert torch.equal(ours["image"], theirs["image"])
         assert ours["label"].tolist() == ours["image"][:, 0, 0, 0].tolist()
-        assert torch.equal(ours["key"], theirs["key"])
+        assert torch.equal(ours["sample_key"], theirs["sample_key"])
 
 
 @pytest.mark.parametrize("options", [{"fit": "stretch"}, {"size": 0}, {"scale": (0.0, 1.0)}])

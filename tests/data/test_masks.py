@@ -2,7 +2,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from mmcontrast.data.masks import palette, read_mask, write_mask
+from mmcontrast.data.io.masks import palette, read_mask, write_mask
 from mmcontrast.errors import InputError
 
 IDS = (np.arange(12 * 20).reshape(12, 20) // 60).astype(np.uint8)
@@ -17,24 +17,24 @@ def test_palette_is_that_of_davis():
 def test_round_trip(tmp_path):
     write_mask(tmp_path / "mask.png", IDS)
     assert (read_mask(tmp_path / "mask.png") == IDS).all()
-    with Image.open(tmp_path / "mask.png") as picture:
-        assert picture.mode == "P"
-        assert picture.convert("RGB").getpixel((0, 3)) == (128, 0, 0)
+    with Image.open(tmp_path / "mask.png") as image:
+        assert image.mode == "P"
+        assert image.convert("RGB").getpixel((0, 3)) == (128, 0, 0)
 
 
 @pytest.mark.parametrize(
-    ("picture", "wanted"),
+    ("image", "wanted"),
     [
         (Image.fromarray(IDS), IDS),
         (Image.fromarray((IDS > 1).astype(np.uint8) * 255), IDS > 1),
         (Image.fromarray((IDS > 1).astype(np.uint8) * 255).convert("1"), IDS > 1),
         (Image.fromarray(IDS.astype(np.uint16)), IDS),
-        (Image.fromarray(palette()[IDS]), np.array([0, 2, 1, 3])[IDS]),  # colours in ascending order of RGB
+        (Image.fromarray(palette()[IDS]), np.array([0, 2, 1, 3])[IDS]),  # colors in ascending order of RGB
         (Image.fromarray(palette()[IDS]).convert("RGBA"), np.array([0, 2, 1, 3])[IDS]),
     ],
 )
-def test_every_kind_of_png(tmp_path, picture, wanted):
-    picture.save(tmp_path / "mask.png")
+def test_every_kind_of_png(tmp_path, image, wanted):
+    image.save(tmp_path / "mask.png")
     got = read_mask(tmp_path / "mask.png")
     assert got.dtype == np.uint8
     assert (got == wanted).all()

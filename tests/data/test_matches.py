@@ -3,10 +3,10 @@ import pytest
 import torch
 from torch.utils.data import default_collate
 
-from mmcontrast.data.matches import FindMatches
-from mmcontrast.data.raw_pairs import GIVEN, WARPED, raw_pair
-from mmcontrast.data.sampler import Key
-from mmcontrast.data.toy_scene import ToyViews
+from mmcontrast.data.augment.find_matches import FindMatches
+from mmcontrast.data.datasets.toy_scene import ToyViews
+from mmcontrast.data.datasets.view_pair import GIVEN, WARPED, raw_pair
+from mmcontrast.data.sampler import SampleKey
 from mmcontrast.errors import InputError
 from mmcontrast.ops.geometry import sample
 
@@ -15,13 +15,13 @@ SIZE = (48, 64)
 
 
 def wall_pair(shift=0.0, index=0, depth_b=1000, depth_a=1000, **options):
-    """A wall 1 m ahead; camera b stands ``shift`` metres to the right, so that points move 50 * shift pixels left."""
+    """A wall 1 m ahead; camera b stands ``shift`` meters to the right, so that points move 50 * shift pixels left."""
     image = np.random.default_rng(index).integers(0, 255, (*SIZE, 3), dtype=np.uint8)
     motion = np.eye(4)
     motion[0, 3] = -shift
     depth = tuple(np.broadcast_to(np.uint16(d), SIZE) for d in (depth_a, depth_b))
     options = {"depth": depth, "intrinsics": (K, K), "motion": motion} | options
-    return raw_pair(Key(index), image, image, **options)
+    return raw_pair(SampleKey(index), image, image, **options)
 
 
 def find(*samples, **options):
@@ -53,7 +53,7 @@ def test_matches_in_row_and_column_zero_are_kept():
     torch.testing.assert_close(a, b)
 
 
-def test_matches_of_a_ray_cast_scene_show_the_same_colour():
+def test_matches_of_a_ray_cast_scene_show_the_same_color():
     data = ToyViews(size=(96, 128))
     out = find(*[data[i] for i in range(4)], matches=400, occlusion=0.006)
     color_a, color_b = (sample(out[f"image_{s}"], out[f"match_{s}"]) for s in "ab")
@@ -64,7 +64,7 @@ def test_matches_of_a_ray_cast_scene_show_the_same_colour():
 
 
 @pytest.mark.parametrize(("depth_b", "kept"), [(1000, True), (998, True), (996, False), (900, False), (0, False)])
-def test_what_b_sees_in_front_hides_the_match_beyond_three_millimetres(depth_b, kept):
+def test_what_b_sees_in_front_hides_the_match_beyond_three_millimeters(depth_b, kept):
     assert find(wall_pair(0.0, depth_b=depth_b))["is_match"].any() == kept
 
 
@@ -127,9 +127,9 @@ def test_blind_pairs_have_anchors_on_the_object_but_no_matches():
     assert not find(wall_pair(motion=None, mask=(nothing, mask), blind=True))["anchor"].any()
 
 
-def test_warped_pairs_show_the_same_colour_at_their_matches():
+def test_warped_pairs_show_the_same_color_at_their_matches():
     image = np.random.default_rng(0).integers(0, 255, (*SIZE, 3), dtype=np.uint8)
-    out = find(raw_pair(Key(5), image, image, source=WARPED), wall_pair(0.1))
+    out = find(raw_pair(SampleKey(5), image, image, source=WARPED), wall_pair(0.1))
     assert out["is_match"].all()
     a, b = matches_of(out)
     assert (a - b).norm(dim=1).median() > 3
@@ -168,4 +168,4 @@ def test_settings_that_cannot_work_are_refused():
     with pytest.raises(InputError, match="radius 20"):
         find(wall_pair(), radius=20)
     with pytest.raises(InputError, match="object number 16"):
-        raw_pair(Key(0), *[np.zeros((4, 4, 3), np.uint8)] * 2, mask=(np.full((4, 4), 16, np.uint8),) * 2)
+        raw_pair(SampleKey(0), *[np.zeros((4, 4, 3), np.uint8)] * 2, mask=(np.full((4, 4), 16, np.uint8),) * 2)

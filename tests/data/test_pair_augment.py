@@ -2,10 +2,10 @@ import pytest
 import torch
 from torch.utils.data import default_collate
 
-from mmcontrast.data.matches import FindMatches
-from mmcontrast.data.pair_augment import PairAugment, mirror
-from mmcontrast.data.toy_scene import ToyViews
-from mmcontrast.data.view_affine import AffineViews
+from mmcontrast.data.augment.affine_views import AffineViews
+from mmcontrast.data.augment.find_matches import FindMatches
+from mmcontrast.data.augment.pair_augment import PairAugment, mirror
+from mmcontrast.data.datasets.toy_scene import ToyViews
 from mmcontrast.errors import InputError
 from mmcontrast.ops.geometry import sample, take
 
@@ -40,7 +40,7 @@ def test_backgrounds_change_and_objects_stay(raw):
     assert (out["image_a"] - plain["image_a"])[~on_object].abs().mean() > 0.1
 
 
-def test_colours_change_apart_and_a_sample_is_augmented_alike_in_any_batch(raw):
+def test_colors_change_apart_and_a_sample_is_augmented_alike_in_any_batch(raw):
     augment = PairAugment(FindMatches(**FIND))
     together = augment(raw)
     alone = augment({name: value[2:3] for name, value in raw.items()})

@@ -1,4 +1,4 @@
-"""Captions from shards, tables and class names; one a picture and epoch, and all of them when asked."""
+"""Captions from shards, tables and class names; one an image and epoch, and all of them when asked."""
 
 import io
 import json
@@ -12,8 +12,8 @@ import pytest
 from PIL import Image
 
 from mmcontrast.data import ImageText
-from mmcontrast.data.sampler import Key
-from mmcontrast.data.templates import OPENAI80, SIMPLE, read_classnames, templates
+from mmcontrast.data.datasets.prompt_templates import OPENAI80, SIMPLE, read_classnames, templates
+from mmcontrast.data.sampler import SampleKey
 from mmcontrast.errors import InputError
 
 
@@ -34,7 +34,7 @@ def shard(path: Path, files: Mapping[str, str | bytes]) -> Path:
 
 
 @pytest.fixture
-def pictures(tmp_path: Path) -> Path:
+def images(tmp_path: Path) -> Path:
     for name in ("a.jpg", "b.jpg", "c d.jpg"):
         (tmp_path / "images").mkdir(exist_ok=True)
         (tmp_path / "images" / name).write_bytes(jpeg())
@@ -52,24 +52,28 @@ def test_shards(tmp_path: Path):
     data = ImageText(f"{tmp_path}/{{0..2}}.tar", 8)
     assert all_captions(data) == [["a dog"], ["one", "two"], ["über 🐶"]]
     sample = data[2]
-    assert (sample["text"], tuple(sample["image"].shape), sample["key"]) == ("über 🐶", (3, 8, 8), Key(2).fold())
+    assert (sample["text"], tuple(sample["image"].shape), sample["sample_key"]) == (
+        "über 🐶",
+        (3, 8, 8),
+        SampleKey(2).to_int(),
+    )
     assert data.name(1).endswith("1.tar: k")
 
 
 def test_one_caption_a_key_and_all_of_them_in_time(tmp_path: Path):
     captions = ["one", "two", "three", "four", "five"]
     data = ImageText(shard(tmp_path / "x.tar", {"k.jpg": jpeg(), "k.json": json.dumps({"captions": captions})}), 8)
-    drawn = [data[Key(0, epoch, 1)]["text"] for epoch in range(300)]
-    assert drawn == [data[Key(0, epoch, 1)]["text"] for epoch in range(300)]
+    drawn = [data[SampleKey(0, epoch, 1)]["text"] for epoch in range(300)]
+    assert drawn == [data[SampleKey(0, epoch, 1)]["text"] for epoch in range(300)]
     counts = Counter(drawn)
     assert set(counts) == set(captions)
     assert max(counts.values()) < 90
 
 
-def test_a_folder_with_text_files(pictures: Path):
+def test_a_folder_with_text_files(images: Path):
     for name in ("a", "b", "c d"):
-        (pictures / "images" / f"{name}.txt").write_text(f"this is {name}")
-    assert all_captions(ImageText(pictures / "images", 8)) == [["this is a"], ["this is b"], ["this is c d"]]
+        (images / "images" / f"{name}.txt").write_text(f"this is {name}")
+    assert all_captions(ImageText(images / "images", 8)) == [["this is a"], ["this is b"], ["this is c d"]]
 
 
 TABLES = {
@@ -104,25 +108,25 @@ TABLES = {
 
 
 @pytest.mark.parametrize("name", TABLES)
-def test_caption_files(name: str, pictures: Path):
-    (pictures / name).write_text(TABLES[name], encoding="utf-8")
-    data = ImageText(pictures / name, 8)
+def test_caption_files(name: str, images: Path):
+    (images / name).write_text(TABLES[name], encoding="utf-8")
+    data = ImageText(images / name, 8)
     assert all_captions(data) == [["a, with comma", "again"], ["b"]]
     assert data[1]["text"] == "b"
     copy = pickle.loads(pickle.dumps(data))
     assert copy.captions(0) == data.captions(0)
 
 
-def test_splits_and_a_folder_of_pictures(pictures: Path):
-    (pictures / "karpathy.json").write_text(TABLES["karpathy.json"])
-    assert all_captions(ImageText(pictures / "karpathy.json", 8, split="test")) == [["b"]]
-    (pictures / "token.txt").write_text("a.jpg#0\tone\nb.jpg#0\ttwo\n")
-    (pictures / "list.txt").write_text("b.jpg\n")
-    data = ImageText(pictures / "token.txt", 8, images=pictures / "images", split=str(pictures / "list.txt"))
+def test_splits_and_a_folder_of_images(images: Path):
+    (images / "karpathy.json").write_text(TABLES["karpathy.json"])
+    assert all_captions(ImageText(images / "karpathy.json", 8, split="test")) == [["b"]]
+    (images / "token.txt").write_text("a.jpg#0\tone\nb.jpg#0\ttwo\n")
+    (images / "list.txt").write_text("b.jpg\n")
+    data = ImageText(images / "token.txt", 8, images=images / "images", split=str(images / "list.txt"))
     assert all_captions(data) == [["two"]]
 
 
-def test_mistakes_in_caption_files_are_named(pictures: Path):
+def test_mistakes_in_caption_files_are_named(images: Path):
     cases = {
         "columns.csv": ("a,b\n1,2\n", "wanted one of"),
         "short.csv": ("path,caption\nimages/a.jpg\n", "line 2"),
@@ -133,19 +137,19 @@ def test_mistakes_in_caption_files_are_named(pictures: Path):
         "token.txt": ("a.jpg#0\tone\nno tab\n", "line 2"),
     }
     for name, (text, reason) in cases.items():
-        (pictures / name).write_text(text)
+        (images / name).write_text(text)
         with pytest.raises(InputError, match=reason):
-            ImageText(pictures / name, 8)
+            ImageText(images / name, 8)
     with pytest.raises(InputError, match="no such caption file"):
-        ImageText(pictures / "nowhere.csv", 8)
-    (pictures / "y.csv").write_text(TABLES["x.csv"])
-    with pytest.raises(InputError, match="no such file of picture names"):
-        ImageText(pictures / "y.csv", 8, split="train")
+        ImageText(images / "nowhere.csv", 8)
+    (images / "y.csv").write_text(TABLES["x.csv"])
+    with pytest.raises(InputError, match="no such file of image names"):
+        ImageText(images / "y.csv", 8, split="train")
     with pytest.raises(InputError, match="belong to a caption file"):
-        ImageText(pictures / "images", 8, split="train")
-    (pictures / "latin.csv").write_bytes("path,caption\nimages/a.jpg,ü\n".encode("latin-1"))
+        ImageText(images / "images", 8, split="train")
+    (images / "latin.csv").write_bytes("path,caption\nimages/a.jpg,ü\n".encode("latin-1"))
     with pytest.raises(InputError, match="not UTF-8"):
-        ImageText(pictures / "latin.csv", 8)
+        ImageText(images / "latin.csv", 8)
 
 
 def test_class_names_become_captions(tmp_path: Path):
@@ -162,7 +166,7 @@ def test_class_names_become_captions(tmp_path: Path):
         ImageText(tmp_path, 8, prompts=tmp_path / "prompts.json")
 
 
-def test_pictures_without_captions_are_named(tmp_path: Path):
+def test_images_without_captions_are_named(tmp_path: Path):
     with pytest.raises(InputError, match="neither captions"):
         ImageText(shard(tmp_path / "x.tar", {"k.jpg": jpeg()}), 8)
     data = ImageText(shard(tmp_path / "y.tar", {"a.jpg": jpeg(), "a.txt": "one", "b.jpg": jpeg()}), 8)
@@ -174,9 +178,9 @@ def test_pictures_without_captions_are_named(tmp_path: Path):
         data.captions(0)
 
 
-def test_a_corrupt_picture_is_reported(tmp_path: Path):
+def test_a_corrupt_image_is_reported(tmp_path: Path):
     data = ImageText(shard(tmp_path / "x.tar", {"k.jpg": b"<html>", "k.txt": "a dog"}), 8)
-    assert set(data[0]) == {"key", "corrupt"}
+    assert set(data[0]) == {"sample_key", "corrupt"}
     assert "x.tar: k: is HTML" in data[0]["corrupt"]
 
 

@@ -1,7 +1,7 @@
 import pytest
 import torch
 
-from mmcontrast.data.pixel_draws import draw_non_matches, draw_pixels
+from mmcontrast.data.augment.pixel_sampling import draw_non_matches, draw_pixels
 
 KEY = torch.tensor([3, 4])
 

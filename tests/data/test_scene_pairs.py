@@ -5,12 +5,12 @@ import pytest
 import torch
 from torch.utils.data import default_collate
 
-from mmcontrast.data.matches import FindMatches
-from mmcontrast.data.mixture import Mixture
-from mmcontrast.data.raw_pairs import OBJECTS
-from mmcontrast.data.sampler import Key
-from mmcontrast.data.scene_pairs import ScenePairs, draw_views
-from mmcontrast.data.toy_scene import write_toy_scene
+from mmcontrast.data.augment.find_matches import FindMatches
+from mmcontrast.data.datasets.mixture import Mixture
+from mmcontrast.data.datasets.scene_pairs import ScenePairs, draw_views
+from mmcontrast.data.datasets.toy_scene import write_toy_scene
+from mmcontrast.data.datasets.view_pair import OBJECTS
+from mmcontrast.data.sampler import SampleKey
 from mmcontrast.errors import InputError
 from mmcontrast.ops.geometry import sample
 
@@ -22,7 +22,7 @@ def scenes(tmp_path_factory):
 
 
 def find(data, count=4, **options):
-    raw = default_collate([data[Key(i, epoch=1)] for i in range(count)])
+    raw = default_collate([data[SampleKey(i, epoch=1)] for i in range(count)])
     return FindMatches(**{"matches": 300, "attempts": 3000, "non_matches": 8, "occlusion": 0.006} | options)(raw)
 
 
@@ -31,7 +31,7 @@ def color_error(out):
     return (a - b).abs().mean(-1)[out["is_match"]].mean().item() * 255
 
 
-def test_within_a_scene_matches_show_the_same_colour(scenes):
+def test_within_a_scene_matches_show_the_same_color(scenes):
     out = find(ScenePairs(scenes))
     assert (out["is_match"].sum(1) > 100).all()
     assert color_error(out) < 4
@@ -48,9 +48,11 @@ def test_pairs_overlap_as_asked(scenes):
 
 def test_a_pair_is_a_function_of_its_key(scenes):
     data = ScenePairs(scenes)
-    one, again, other = data[Key(1, 2, 3)], data[Key(1, 2, 3)], data[Key(1, 3, 3)]
-    assert all(torch.equal(torch.as_tensor(one[k]), torch.as_tensor(again[k])) for k in ("image_a", "image_b", "key"))
-    assert one["key"] != other["key"]
+    one, again, other = data[SampleKey(1, 2, 3)], data[SampleKey(1, 2, 3)], data[SampleKey(1, 3, 3)]
+    assert all(
+        torch.equal(torch.as_tensor(one[k]), torch.as_tensor(again[k])) for k in ("image_a", "image_b", "sample_key")
+    )
+    assert one["sample_key"] != other["sample_key"]
 
 
 def test_different_objects_are_blind_pairs(scenes):

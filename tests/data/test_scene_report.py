@@ -6,11 +6,11 @@ import numpy as np
 import pytest
 from sklearn.datasets import load_sample_image
 
-from mmcontrast.cli import main
-from mmcontrast.data.scene_pairs import ScenePairs
-from mmcontrast.data.scene_report import report, table
-from mmcontrast.data.scenes import open_scenes
-from mmcontrast.data.toy_scene import camera_around, write_toy_scene
+from mmcontrast.cli.main import main
+from mmcontrast.data.datasets.scene_pairs import ScenePairs
+from mmcontrast.data.datasets.toy_scene import camera_around, write_toy_scene
+from mmcontrast.data.rgbd.check import report, table
+from mmcontrast.data.rgbd.scenes import open_scenes
 
 
 @pytest.fixture
@@ -21,8 +21,8 @@ def scene(tmp_path):
 def test_a_sound_scene_is_called_sound(scene):
     *pairs, summary = report(scene)
     assert summary["verdict"] == "sound"
-    assert all(row["agree"] > 0.8 and row["millimetres"] < 5 for row in pairs)
-    assert all(row["grey"] < row["grey_same"] / 4 for row in pairs)
+    assert all(row["agree"] > 0.8 and row["millimeters"] < 5 for row in pairs)
+    assert all(row["gray"] < row["gray_same"] / 4 for row in pairs)
     assert "5 usable frames, 0 not; sound" in table([*pairs, summary])
 
 
@@ -31,7 +31,7 @@ def test_a_camera_that_changes_its_exposure_is_sound(scene):
         cv2.imwrite(str(path), (cv2.imread(str(path)) * 0.5).astype(np.uint8))
     *pairs, summary = report(scene)
     assert summary["verdict"] == "sound"
-    assert all(row["grey"] < row["grey_same"] / 4 for row in pairs)
+    assert all(row["gray"] < row["gray_same"] / 4 for row in pairs)
 
 
 def test_world_to_camera_poses_are_found_out(scene):
@@ -91,18 +91,18 @@ def test_a_shared_scene_is_sound(test_data):
     *pairs, summary = report(test_data("rgbd/apc_bin.tar"), pairs=4)
     assert summary["verdict"] == "sound"
     assert summary["match_px"] < 3
-    assert np.median([row["grey"] / row["grey_same"] for row in pairs]) < 0.7
+    assert np.median([row["gray"] / row["gray_same"] for row in pairs]) < 0.7
 
 
 def test_the_lenses_of_a_shared_scene_are_told_apart(test_data):
     verdict = report(test_data("rgbd/redkitchen.tar"), pairs=4)[-1]["verdict"]
-    found = re.search(r"if colour's focal length is (\d+\.\d)", verdict)
+    found = re.search(r"if color's focal length is (\d+\.\d)", verdict)
     assert found, verdict
-    assert float(found[1]) == pytest.approx(525 / 2, rel=0.03)  # a Kinect's colour lens; its depth has 585 / 2
+    assert float(found[1]) == pytest.approx(525 / 2, rel=0.03)  # a Kinect's color lens; its depth has 585 / 2
 
 
 def write_photograph_on_a_table(folder: Path, depth_focal: float) -> Path:
-    """Views of 300 x 200 pixels around a photograph; depth has so many times the focal length of colour."""
+    """Views of 300 x 200 pixels around a photograph; depth has so many times the focal length of color."""
     photo = load_sample_image("china.jpg")[..., ::-1]  # (427, 640, 3)
     color = np.array([[260.0, 0, 149.5], [0, 260, 99.5], [0, 0, 1]])
     depth = color * [[depth_focal, 1, 1], [1, depth_focal, 1], [1, 1, 1]]
@@ -119,8 +119,8 @@ def write_photograph_on_a_table(folder: Path, depth_focal: float) -> Path:
 
         _, point = on_table(color)
         x, y = (point[..., 0] + 0.3) / 0.6 * 640, (point[..., 1] + 0.2) / 0.4 * 427
-        picture = cv2.remap(photo, x.astype(np.float32), y.astype(np.float32), cv2.INTER_AREA)
-        cv2.imwrite(str(folder / f"color/{i}.png"), picture)
+        image = cv2.remap(photo, x.astype(np.float32), y.astype(np.float32), cv2.INTER_AREA)
+        cv2.imwrite(str(folder / f"color/{i}.png"), image)
         cv2.imwrite(str(folder / f"depth/{i}.png"), (1000 * on_table(depth)[0]).round().astype(np.uint16))
         np.savetxt(folder / f"pose/{i}.txt", pose)
     np.savetxt(folder / "intrinsics.txt", depth)
@@ -132,7 +132,7 @@ def test_depth_of_another_lens_is_found_out_and_what_doctor_says_mends_it(tmp_pa
     assert registered["verdict"] == "sound"
     assert registered["match_px"] < 1
     scene = write_photograph_on_a_table(tmp_path / "scene", 1.15)
-    with pytest.warns(UserWarning, match="depth does not seem to be registered to colour"):
+    with pytest.warns(UserWarning, match="depth does not seem to be registered to color"):
         ScenePairs(scene)
     verdict = report(scene)[-1]["verdict"]
     found = re.search(r"depth does not seem to be registered .* in three lines: (.*) / (.*) / (.*)", verdict)
@@ -146,7 +146,7 @@ def test_depth_of_another_lens_is_found_out_and_what_doctor_says_mends_it(tmp_pa
     depth, expected = other.view(3).depth.astype(int), one.view(3).depth
     seen = depth > 0  # the longer lens sees the middle
     assert 0.7 < seen.mean() < 0.8
-    assert np.abs(depth - expected)[seen].mean() < 2  # millimetres
+    assert np.abs(depth - expected)[seen].mean() < 2  # millimeters
 
 
 def test_doctor_prints_the_table(scene, capsys):

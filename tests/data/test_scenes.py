@@ -6,9 +6,9 @@ import numpy as np
 import pytest
 import yaml
 
-from mmcontrast.data.scene_pairs import ScenePairs
-from mmcontrast.data.scenes import open_scenes, scale_intrinsics
-from mmcontrast.data.toy_scene import camera_around, write_toy_scene
+from mmcontrast.data.datasets.scene_pairs import ScenePairs
+from mmcontrast.data.datasets.toy_scene import camera_around, write_toy_scene
+from mmcontrast.data.rgbd.scenes import open_scenes, scale_intrinsics
 from mmcontrast.errors import InputError
 from tests.pdc_scene import to_quaternion, write_pdc_scene
 
@@ -103,7 +103,7 @@ def test_unusable_frames_are_left_out_listed_and_warned_of(copy):
     assert scene.skipped == {
         "000000": "has no pose/000000.txt",
         "000001": "its pose is not finite (tracking was lost)",
-        "000002": "has no depth picture (a 16-bit PNG)",
+        "000002": "has no depth image (a 16-bit PNG)",
         "000003": "has no depth above 0",
     }
 
@@ -111,13 +111,13 @@ def test_unusable_frames_are_left_out_listed_and_warned_of(copy):
 @pytest.mark.parametrize(
     ("content", "reason"),
     [
-        (np.full((60, 160), 900, np.uint16), "has colour of 160x120 but depth of 160x60"),
+        (np.full((60, 160), 900, np.uint16), "has color of 160x120 but depth of 160x60"),
         (np.full((120, 160), 90, np.uint8), "wanted a 16-bit PNG"),
         (b"", "cannot be decoded"),
-        (b"not a picture", "cannot be decoded"),
+        (b"not an image", "cannot be decoded"),
     ],
 )
-def test_a_bad_depth_picture_is_named_with_its_reason(copy, content, reason):
+def test_a_bad_depth_image_is_named_with_its_reason(copy, content, reason):
     path = copy / "depth/000002.png"
     path.write_bytes(content) if isinstance(content, bytes) else cv2.imwrite(str(path), content)
     with pytest.warns(UserWarning, match=f"000002 .*{reason}"):
@@ -126,7 +126,7 @@ def test_a_bad_depth_picture_is_named_with_its_reason(copy, content, reason):
 
 
 @pytest.mark.parametrize("kind", ["color", "depth"])
-def test_pictures_that_were_cut_off_are_left_out(copy, kind):
+def test_images_that_were_cut_off_are_left_out(copy, kind):
     path = copy / kind / "000002.png"
     path.write_bytes(path.read_bytes()[:-300])
     with pytest.warns(UserWarning, match="1 of 5 frames cannot be used: 000002 cannot be read .*cannot be decoded"):
@@ -134,14 +134,14 @@ def test_pictures_that_were_cut_off_are_left_out(copy, kind):
     assert len(scene) == 4
 
 
-def test_a_page_in_place_of_a_picture_and_a_missing_picture_are_counted(copy):
+def test_a_page_in_place_of_a_image_and_a_missing_image_are_counted(copy):
     (copy / "color/000001.png").write_text("<html>404</html>")
     (copy / "color/000002.png").unlink()
     with pytest.warns(UserWarning, match="2 of 5 frames"):
         (scene,) = open_scenes(copy)
     assert scene.skipped == {
-        "000001": "cannot be read (its colour: is HTML, SVG or XML text, not a bitmap picture)",
-        "000002": "has no colour picture",
+        "000001": "cannot be read (its color: is HTML, SVG or XML text, not a bitmap image)",
+        "000002": "has no color image",
     }
 
 
@@ -166,7 +166,7 @@ def test_broken_texts_of_the_pdc_layout_are_named(pdc):
         (scene,) = open_scenes(pdc)
     assert scene.skipped["000000"] == "has no pose in pose_data.yaml"
     assert "camera_to_world" in scene.skipped["000001"]
-    assert scene.skipped["000002"] == "has no colour picture"
+    assert scene.skipped["000002"] == "has no color image"
     for name in ("pose_data.yaml", "camera_info.yaml"):
         for text in ("{a: [", "hello"):
             (images / name).write_text(text)
@@ -190,7 +190,7 @@ def test_broken_lines_of_the_tum_layout_are_named(tum):
         "its pose is not 7 numbers, tx ty tz qx qy qz qw",
         "its pose has no rotation (tracking was lost)",
         "has no pose in groundtruth.txt within 0.02 s",
-        "has no depth picture (a 16-bit PNG)",
+        "has no depth image (a 16-bit PNG)",
     ]
     (tum / "rgb.txt").write_text("yesterday rgb/000000.png")
     with pytest.raises(InputError, match=r"rgb\.txt: wanted lines that begin with a time"):
@@ -251,7 +251,7 @@ def test_the_wrong_depth_unit_is_suspected_and_the_right_one_named(toy):
 
 @pytest.mark.parametrize("unit", [0, -0.001, float("nan")])
 def test_a_unit_of_nothing_is_refused(toy, unit):
-    with pytest.raises(InputError, match=r"depth_unit is .*; wanted metres per unit of depth, above 0"):
+    with pytest.raises(InputError, match=r"depth_unit is .*; wanted meters per unit of depth, above 0"):
         open_scenes(toy, unit)
 
 

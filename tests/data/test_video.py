@@ -10,26 +10,26 @@ import cv2
 import numpy as np
 import pytest
 
-from mmcontrast.data.video import FrameArray, FrameFolder, VideoError, VideoFile, open_video
-from mmcontrast.data.video_writer import VideoWriter
+from mmcontrast.data.io.video import FrameArray, FrameFolder, VideoError, VideoFile, open_video
+from mmcontrast.data.io.video_writer import VideoWriter
 from mmcontrast.errors import InputError
 
 BACKENDS = ["decord", "pyav"]
 
 
 def scene(frames: int = 30, height: int = 96, width: int = 128) -> np.ndarray:
-    """A smooth picture of weak colours that moves 3 pixels a frame: neighbours differ by 9 grey levels."""
+    """A smooth image of weak colors that moves 3 pixels a frame: neighbors differ by 9 gray levels."""
     generator = np.random.default_rng(0)
-    grey = generator.integers(30, 220, (height // 12, width // 12, 1), dtype=np.uint8)
-    base = np.clip(grey + generator.integers(-15, 15, (*grey.shape[:2], 3)), 0, 255).astype(np.uint8)
+    gray = generator.integers(30, 220, (height // 12, width // 12, 1), dtype=np.uint8)
+    base = np.clip(gray + generator.integers(-15, 15, (*gray.shape[:2], 3)), 0, 255).astype(np.uint8)
     base = cv2.resize(base, (width, height), interpolation=cv2.INTER_CUBIC)
     return np.stack([np.roll(base, 3 * t, 1) for t in range(frames)])
 
 
 @pytest.fixture(scope="module")
-def film(tmp_path_factory) -> tuple[Path, np.ndarray]:
+def recording(tmp_path_factory) -> tuple[Path, np.ndarray]:
     frames = scene()
-    path = tmp_path_factory.mktemp("film") / "film.mp4"
+    path = tmp_path_factory.mktemp("video") / "video.mp4"
     with VideoWriter(path, fps=24, quality=10) as writer:
         for frame in frames:
             writer.write(frame)
@@ -52,7 +52,7 @@ def rotated(path: Path, degrees: int, folder: Path) -> Path:
 
 
 def variable(folder: Path) -> tuple[Path, list[int]]:
-    """A film with uneven milliseconds between frames."""
+    """A video with uneven milliseconds between frames."""
     stamps = [0, 40, 45, 200, 210, 500, 900, 930, 1000, 2000]
     path = folder / "variable.mp4"
     with av.open(str(path), "w") as container:
@@ -67,8 +67,8 @@ def variable(folder: Path) -> tuple[Path, list[int]]:
 
 
 @pytest.mark.parametrize("backend", BACKENDS)
-def test_reads_what_was_written(film, backend):
-    path, frames = film
+def test_reads_what_was_written(recording, backend):
+    path, frames = recording
     video = VideoFile(path, backend)
     assert (len(video), video.height, video.width) == (30, 96, 128)
     assert video.fps == pytest.approx(24)
@@ -80,15 +80,15 @@ def test_reads_what_was_written(film, backend):
     assert all((a == b).all() for a, b in zip(video, video.read(range(30)), strict=True))
 
 
-def test_backends_give_the_same_frames(film, tmp_path):
-    for path in (film[0], variable(tmp_path)[0], rotated(film[0], 90, tmp_path)):
+def test_backends_give_the_same_frames(recording, tmp_path):
+    for path in (recording[0], variable(tmp_path)[0], rotated(recording[0], 90, tmp_path)):
         one, other = (VideoFile(path, backend) for backend in BACKENDS)
         indices = [len(one) - 1, 0, len(one) // 2, 5]
         assert difference(one.read(indices), other.read(indices)) <= 1
 
 
 @pytest.mark.parametrize("name", ["flower", "monster", "bottle-detection"])
-def test_backends_agree_on_real_films(name, test_data):
+def test_backends_agree_on_real_videos(name, test_data):
     path = test_data(f"video/mp4/{name}.mp4")
     one, other = (VideoFile(path, backend) for backend in BACKENDS)
     assert len(one) == {"flower": 150, "monster": 220, "bottle-detection": 1189}[name]
@@ -96,7 +96,7 @@ def test_backends_agree_on_real_films(name, test_data):
     assert difference(one.read(indices), other.read(indices)) <= 1
 
 
-def test_films_of_an_installed_package_read_alike():
+def test_videos_of_an_installed_package_read_alike():
     folder = Path(importlib.util.find_spec("gradio").origin).parent / "media_assets" / "videos"
     for path in (folder / "b.mp4", folder / "world.mp4"):
         one, other = (VideoFile(path, backend) for backend in BACKENDS)
@@ -105,9 +105,9 @@ def test_films_of_an_installed_package_read_alike():
 
 @pytest.mark.parametrize(("degrees", "turns"), [(90, -1), (180, 2), (270, 1)])
 @pytest.mark.parametrize("backend", BACKENDS)
-def test_rotation_is_applied(film, tmp_path, degrees, turns, backend):
-    video = VideoFile(rotated(film[0], degrees, tmp_path), backend)
-    upright = np.rot90(film[1][4], turns)
+def test_rotation_is_applied(recording, tmp_path, degrees, turns, backend):
+    video = VideoFile(rotated(recording[0], degrees, tmp_path), backend)
+    upright = np.rot90(recording[1][4], turns)
     assert (video.height, video.width) == upright.shape[:2]
     assert difference(video[4], upright) < 3
     assert next(iter(video)).shape == upright.shape
@@ -121,8 +121,8 @@ def test_variable_frame_rate_keeps_its_time_stamps(tmp_path, backend):
     assert difference(video.read([9, 4]), scene(10)[[9, 4]]) < 4
 
 
-def test_random_access_decodes_each_frame_once_and_seeks(film, monkeypatch):
-    video = VideoFile(film[0], "pyav")
+def test_random_access_decodes_each_frame_once_and_seeks(recording, monkeypatch):
+    video = VideoFile(recording[0], "pyav")
     starts = []
     frames = VideoFile._frames
     monkeypatch.setattr(VideoFile, "_frames", lambda self, c, at=None: starts.append(at) or frames(self, c, at))
@@ -136,8 +136,8 @@ def _mean_in_child(video, queue):
 
 @pytest.mark.parametrize("backend", BACKENDS)
 @pytest.mark.filterwarnings("ignore:This process .* is multi-threaded:DeprecationWarning")
-def test_a_reader_survives_forks_and_pickles(film, backend):
-    video = VideoFile(film[0], backend)
+def test_a_reader_survives_forks_and_pickles(recording, backend):
+    video = VideoFile(recording[0], backend)
     wanted = float(video.read([5, 20]).mean())  # opened here, before the fork
     context = multiprocessing.get_context("fork")
     queue = context.Queue()
@@ -152,16 +152,16 @@ def test_a_reader_survives_forks_and_pickles(film, backend):
 
 @pytest.fixture(scope="module")
 def heavy(tmp_path_factory) -> tuple[bytes, np.ndarray]:
-    """A noisy film, whose bytes are spread over all its frames."""
+    """A noisy video, whose bytes are spread over all its frames."""
     frames = (scene() + np.random.default_rng(1).integers(-25, 25, scene().shape)).clip(0, 255).astype(np.uint8)
-    path = tmp_path_factory.mktemp("film") / "heavy.mp4"
+    path = tmp_path_factory.mktemp("video") / "heavy.mp4"
     with VideoWriter(path, fps=24, quality=10) as writer:
         for frame in frames:
             writer.write(frame)
     return path.read_bytes(), frames
 
 
-def test_a_cut_off_film_keeps_what_is_there(heavy, tmp_path):
+def test_a_cut_off_video_keeps_what_is_there(heavy, tmp_path):
     data = heavy[0]
     assert data.find(b"moov") < data.find(b"mdat")
     cut = tmp_path / "cut.mp4"
@@ -197,23 +197,23 @@ def silent(path: Path) -> None:
         container.mux(stream.encode())
 
 
-def test_files_that_are_no_film(film, tmp_path):
-    cases = {"empty.mp4": b"", "text.mp4": b"hello " * 100, "stub.mp4": film[0].read_bytes()[:600]}
+def test_files_that_are_no_video(recording, tmp_path):
+    cases = {"empty.mp4": b"", "text.mp4": b"hello " * 100, "stub.mp4": recording[0].read_bytes()[:600]}
     for name, content in cases.items():
         (tmp_path / name).write_bytes(content)
     silent(tmp_path / "sound.mp4")
     (tmp_path / "folder").mkdir()
     reasons = {"empty.mp4": "0 bytes", "text.mp4": "cannot be opened", "stub.mp4": "stub", "sound.mp4": "only audio",
-               "folder": "no pictures", "nowhere.mp4": "no such file"}  # fmt: skip
+               "folder": "no images", "nowhere.mp4": "no such file"}  # fmt: skip
     for name, reason in reasons.items():
         with pytest.raises(VideoError, match=reason) as caught:
             open_video(tmp_path / name)
         assert name in str(caught.value)
     with pytest.raises(InputError, match="backend"):
-        VideoFile(film[0], "opencv")
+        VideoFile(recording[0], "opencv")
 
 
-def test_folders_and_arrays_are_films_too(tmp_path):
+def test_folders_and_arrays_are_videos_too(tmp_path):
     frames = scene(12)
     for t, frame in enumerate(frames):
         cv2.imwrite(str(tmp_path / f"frame_{t}.png"), frame[..., ::-1])

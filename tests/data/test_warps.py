@@ -4,10 +4,11 @@ import pytest
 import torch
 from torch.utils.data import default_collate
 
-from mmcontrast.data.matches import FindMatches
-from mmcontrast.data.sampler import Key
-from mmcontrast.data.toy_scene import ToyScene, camera_around
-from mmcontrast.data.warps import FlowPairs, PicturePairs, RandomWarp, flow_points
+from mmcontrast.data.augment.find_matches import FindMatches
+from mmcontrast.data.augment.warps import RandomWarp
+from mmcontrast.data.datasets.image_pairs import FlowPairs, ImagePairs, flow_points
+from mmcontrast.data.datasets.toy_scene import ToyScene, camera_around
+from mmcontrast.data.sampler import SampleKey
 from mmcontrast.errors import InputError
 from mmcontrast.ops.geometry import pixel_grid, pixel_index, sample, take
 
@@ -29,7 +30,7 @@ def test_without_strength_a_warp_is_the_identity():
     torch.testing.assert_close(still.backward_map(torch.tensor([1]), xy, 24, 32), xy, rtol=1e-4, atol=2e-3)
 
 
-def test_a_rotation_turns_about_the_centre():
+def test_a_rotation_turns_about_the_center():
     turn = RandomWarp(angle=90, zoom=1, shift=0, perspective=0, bend=0)
     keys = torch.arange(40)
     xy = torch.tensor([[15.5, 11.5], [25.5, 11.5]]).expand(40, -1, -1)
@@ -50,7 +51,7 @@ def test_a_warp_depends_on_its_key_alone():
     assert not torch.allclose(together[1][0], together[1][1])
 
 
-def test_outside_the_picture_the_warp_is_black_and_has_no_match():
+def test_outside_the_image_the_warp_is_black_and_has_no_match():
     image = torch.ones(8, 3, 24, 32)
     warped, xy_a, xy_b, good = RandomWarp(shift=0.5).pairs(image, torch.arange(8), 400)
     assert not good.all()
@@ -60,24 +61,24 @@ def test_outside_the_picture_the_warp_is_black_and_has_no_match():
     assert xy_a.isfinite().all()
 
 
-def test_pictures_become_pairs(clip):
-    data = PicturePairs(clip, size=(60, 80))
-    out = FindMatches(200, non_matches=4)(default_collate([data[Key(i, 1)] for i in range(3)]))
+def test_images_become_pairs(clip):
+    data = ImagePairs(clip, size=(60, 80))
+    out = FindMatches(200, non_matches=4)(default_collate([data[SampleKey(i, 1)] for i in range(3)]))
     assert out["image_a"].shape == (3, 3, 60, 80)
     assert out["is_match"].all()
     error = (sample(out["image_a"], out["match_a"]) - sample(out["image_b"], out["match_b"])).abs()
     assert error.max() < 1e-4
-    assert not torch.equal(data[Key(0, 1)]["image_a"], data[Key(0, 2)]["image_a"])
+    assert not torch.equal(data[SampleKey(0, 1)]["image_a"], data[SampleKey(0, 2)]["image_a"])
 
 
-def test_an_unreadable_picture_is_reported_not_replaced(clip, tmp_path):
+def test_an_unreadable_image_is_reported_not_replaced(clip, tmp_path):
     (tmp_path / "bad.png").write_bytes(b"nothing")
-    assert "bad" in PicturePairs(tmp_path)[0]["corrupt"]
+    assert "bad" in ImagePairs(tmp_path)[0]["corrupt"]
 
 
 def test_flow_finds_where_the_camera_moved_the_scene(clip):
     data = FlowPairs(clip, size=(120, 160), gap=(2, 2))
-    out = FindMatches(500, non_matches=4)(default_collate([data[Key(0, e)] for e in range(4)]))
+    out = FindMatches(500, non_matches=4)(default_collate([data[SampleKey(0, e)] for e in range(4)]))
     assert (out["is_match"].sum(1) > 250).all()
     at_match = (sample(out["image_a"], out["match_a"]) - sample(out["image_b"], out["match_b"])).abs().mean(-1)
     at_same = (sample(out["image_a"], out["match_a"]) - sample(out["image_b"], out["match_a"])).abs().mean(-1)

@@ -75,7 +75,7 @@ def as_tar_in_zip(files: dict[str, bytes], place: Path) -> Path:
 def as_git(files: dict[str, bytes], place: Path) -> Path:
     as_folder(files, place)
     name = ["-c", "user.name=a", "-c", "user.email=a@example.com"]
-    for command in (["init", "-q"], ["add", "."], [*name, "commit", "-q", "-m", "pictures"]):
+    for command in (["init", "-q"], ["add", "."], [*name, "commit", "-q", "-m", "images"]):
         subprocess.run(["git", "-C", str(place), *command], check=True)
     return place
 
@@ -93,7 +93,7 @@ def test_tiny_imagenet(wrap, tmp_path: Path, capsys):
     source = wrap(TINY, tmp_path / "source")
     assert tiny_imagenet.main([str(tmp_path / "out"), "--source", str(source)]) == 0
     data = opened(capsys.readouterr().out)
-    assert len(data) == 3  # the training pictures alone
+    assert len(data) == 3  # the training images alone
     cat, banana = "\n".join(data.captions(0)), "\n".join(data.captions(2))
     assert len(data.captions(0)) == 8
     assert "cat" in cat
@@ -157,7 +157,7 @@ def test_mistakes_are_sentences(tmp_path: Path, capsys):
         return capsys.readouterr().err
 
     assert "no such folder or archive" in fails("--source", str(tmp_path / "absent.zip"))
-    assert "no training pictures" in fails("--source", str(as_zip(CALTECH, tmp_path)))
+    assert "no training images" in fails("--source", str(as_zip(CALTECH, tmp_path)))
     (tmp_path / "broken.tar").write_bytes(b"no archive")
     assert "not a complete archive" in fails("--source", str(tmp_path / "broken.tar"))
     (tmp_path / "few.txt").write_text("n02123045 | a cat | a pet\n")
@@ -167,7 +167,7 @@ def test_mistakes_are_sentences(tmp_path: Path, capsys):
         read_class_texts(tmp_path / "bad.txt")
 
 
-def test_small_pictures_are_kept_as_they_are():
+def test_small_images_are_kept_as_they_are():
     data = jpeg(100, 60)
     assert shrink(data, 160) is data
 

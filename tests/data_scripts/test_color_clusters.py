@@ -8,13 +8,13 @@ from PIL import Image
 from data_scripts.color_clusters import main
 
 
-def test_two_colours_are_found(tmp_path, capsys):
-    folder = tmp_path / "film"
+def test_two_colors_are_found(tmp_path, capsys):
+    folder = tmp_path / "video"
     folder.mkdir()
     for t in range(3):
-        picture = np.zeros((64, 96, 3), np.uint8)
-        picture[:, :48], picture[:, 48:] = (200, 60, 60), (60, 60, 200)
-        Image.fromarray(picture).save(folder / f"{t}.png")
+        image = np.zeros((64, 96, 3), np.uint8)
+        image[:, :48], image[:, 48:] = (200, 60, 60), (60, 60, 200)
+        Image.fromarray(image).save(folder / f"{t}.png")
     assert main([str(tmp_path), "--clusters", "2", "--count", "3"]) == 0
     centers = ast.literal_eval(capsys.readouterr().out.removeprefix("centers: "))
     colors = np.float32([[[200, 60, 60], [60, 60, 200]]]) / 255
@@ -22,8 +22,8 @@ def test_two_colours_are_found(tmp_path, capsys):
     assert np.allclose(sorted(centers), wanted, atol=1)
 
 
-def test_no_films(tmp_path, capsys):
+def test_no_videos(tmp_path, capsys):
     assert main([str(tmp_path)]) == 2
-    assert "no films" in capsys.readouterr().err
+    assert "no videos" in capsys.readouterr().err
     with pytest.raises(SystemExit):
         main([])

@@ -6,8 +6,8 @@ import pytest
 from PIL import Image
 
 from data_scripts import render_rgbd
-from mmcontrast.data.scene_report import report
-from mmcontrast.data.scenes import open_scenes
+from mmcontrast.data.rgbd.check import report
+from mmcontrast.data.rgbd.scenes import open_scenes
 
 CUBE = """mtllib model.mtl
 v -0.05 -0.03 -0.04
@@ -35,8 +35,8 @@ def meshes(tmp_path):
         folder.mkdir(parents=True)
         (folder / "model.obj").write_text(CUBE + faces)
         (folder / "model.mtl").write_text("newmtl paint\nKd 1 1 1\nmap_Kd texture.png\n")
-        picture = render_rgbd.random_texture(np.random.default_rng(seed), 64)
-        cv2.imwrite(str(folder / "texture.png"), picture)
+        image = render_rgbd.random_texture(np.random.default_rng(seed), 64)
+        cv2.imwrite(str(folder / "texture.png"), image)
     return tmp_path / "meshes"
 
 
@@ -57,7 +57,7 @@ def test_renders_are_sound_scenes(meshes, tmp_path, monkeypatch, capsys):
     *pairs, summary = report(out)
     assert summary["verdict"] == "sound"
     assert np.median([row["agree"] for row in pairs]) > 0.5
-    assert np.median([row["grey"] / row["grey_same"] for row in pairs]) < 0.5
+    assert np.median([row["gray"] / row["gray_same"] for row in pairs]) < 0.5
 
 
 def test_a_glb_file_brings_its_texture(tmp_path, monkeypatch):
@@ -90,7 +90,7 @@ def test_mistakes_are_explained(meshes, tmp_path, monkeypatch, capsys):
         ("page.glb", b"<html>404</html>", "page.glb: cannot be read as a .glb mesh"),
         ("none.obj", b"# nothing", "none.obj: holds no vertices"),
         ("odd.obj", b"v 1 2\nv 1 2 3\n", "odd.obj: has a vertex that is not three numbers"),
-        ("picture.jpg", b"\xff\xd8\xff", "picture.jpg: is no .obj or .glb file, and no tar"),
+        ("image.jpg", b"\xff\xd8\xff", "image.jpg: is no .obj or .glb file, and no tar"),
     ],
 )
 def test_files_that_are_no_mesh_are_named(tmp_path, monkeypatch, capsys, name, content, message):
@@ -115,6 +115,6 @@ def test_one_bare_mesh_is_drawn_and_never_over_another_scene(meshes, tmp_path, m
     assert run(monkeypatch, *arguments) == 0
     assert "without a texture, and drawn white: bare" in capsys.readouterr().err
     (scene,) = open_scenes(tmp_path / "out")
-    assert scene.view(0).color[scene.view(0).mask == 1].std(1).mean() < 10, "grey"
+    assert scene.view(0).color[scene.view(0).mask == 1].std(1).mean() < 10, "gray"
     assert run(monkeypatch, *arguments) == 2
     assert "scene0000: is there already" in capsys.readouterr().err

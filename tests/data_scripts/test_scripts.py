@@ -15,7 +15,7 @@ from PIL import Image
 
 from data_scripts import cc3m, cifar10, coco_captions, flickr8k, imagenet_folder
 from mmcontrast.data import Images, ImageText
-from mmcontrast.data.decode import decode
+from mmcontrast.data.io.decode import decode
 
 
 def jpeg(level: int = 100) -> bytes:
@@ -103,11 +103,11 @@ def test_cc3m(tmp_path: Path, capsys):
 
 
 def test_cifar10_is_bit_exact(tmp_path: Path, capsys):
-    pictures = np.random.default_rng(0).integers(0, 256, (6, 3, 32, 32), dtype=np.uint8)
+    images = np.random.default_rng(0).integers(0, 256, (6, 3, 32, 32), dtype=np.uint8)
     with tarfile.open(tmp_path / "cifar.tar.gz", "w:gz") as tar:
         for i in range(6):
             name = f"data_batch_{i + 1}.bin" if i < 5 else "test_batch.bin"
-            add(tar, f"cifar-10-batches-bin/{name}", bytes([i]) + pictures[i].tobytes())
+            add(tar, f"cifar-10-batches-bin/{name}", bytes([i]) + images[i].tobytes())
         add(tar, "cifar-10-batches-bin/batches.meta.txt", b"zero\none\ntwo\nthree\nfour\nfive\n\n")
     digest = hashlib.sha256((tmp_path / "cifar.tar.gz").read_bytes()).hexdigest()
     arguments = [str(tmp_path / "out"), "--archive", str(tmp_path / "cifar.tar.gz")]
@@ -116,7 +116,7 @@ def test_cifar10_is_bit_exact(tmp_path: Path, capsys):
     assert len(train) == 5
     assert train.labels.tolist() == [0, 1, 2, 3, 4]
     assert test.classes[test[0]["label"]] == "five"
-    np.testing.assert_array_equal(train[3]["image"], pictures[3])
+    np.testing.assert_array_equal(train[3]["image"], images[3])
     assert cifar10.main(arguments) == 2
 
 

@@ -4,9 +4,9 @@ from torch.testing import assert_close
 
 from mmcontrast.encoders import TinyConv, TinyText
 from mmcontrast.errors import InputError
-from mmcontrast.exporting import export
-from mmcontrast.loading import load_encoder
 from mmcontrast.methods.clip import CLIP
+from mmcontrast.models.exporting import export
+from mmcontrast.models.loading import load_encoder
 from mmcontrast.ops.color import rgb_to_lab
 
 

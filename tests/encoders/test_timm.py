@@ -7,7 +7,7 @@ from mmcontrast.encoders import TimmEncoder
 from mmcontrast.errors import InputError
 
 
-def test_pooled_face_is_timms_own_on_its_own_normalisation():
+def test_pooled_face_is_timms_own_on_its_own_normalization():
     torch.manual_seed(0)
     encoder = TimmEncoder("vit_tiny_patch16_224", image_size=32).eval()
     image = torch.rand(2, 3, 32, 32)
@@ -21,7 +21,7 @@ def test_pooled_face_is_timms_own_on_its_own_normalisation():
 @pytest.mark.parametrize(
     ("name", "stride"), [("resnet18", 32), ("tf_efficientnet_lite0", 32), ("vit_tiny_patch16_224", 16)]
 )
-def test_grid_covers_pictures_of_odd_size(name, stride):
+def test_grid_covers_images_of_odd_size(name, stride):
     encoder = TimmEncoder(name, image_size=64).eval()
     with torch.no_grad():
         grid = encoder.grid(torch.rand(1, 3, 65, 90))
@@ -102,15 +102,15 @@ def test_weights_come_from_a_file_and_fit_size_and_channels(tmp_path):
     assert encoder.net.pos_embed.shape == (1, 1 + 4, 192)
     source = timm.create_model("resnet18")
     torch.save(source.state_dict(), tmp_path / "resnet.pth")
-    grey = TimmEncoder("resnet18", weights=tmp_path / "resnet.pth", in_channels=1)
-    assert torch.allclose(grey.net.conv1.weight, source.conv1.weight.sum(1, keepdim=True))
+    gray = TimmEncoder("resnet18", weights=tmp_path / "resnet.pth", in_channels=1)
+    assert torch.allclose(gray.net.conv1.weight, source.conv1.weight.sum(1, keepdim=True))
     with pytest.raises(InputError, match="does not hold the weights of timm's 'resnet34'"):
         TimmEncoder("resnet34", weights=tmp_path / "resnet.pth")
     with pytest.raises(InputError, match="No weights at"):
         TimmEncoder("resnet18", weights=tmp_path / "none.pth")
 
 
-def test_layers_count_from_the_picture():
+def test_layers_count_from_the_image():
     ids = TimmEncoder("vit_tiny_patch16_224", image_size=32).layer_ids()
     assert ids["net.patch_embed.proj.weight"] == 0
     assert ids["net.blocks.0.attn.qkv.weight"] == 1
@@ -129,11 +129,11 @@ def test_a_coarse_network_shows_its_finer_levels():
     torch.manual_seed(0)
     image = torch.rand(1, 3, 64, 96)
     coarse = TimmEncoder("resnet18").eval()
-    fine = coarse.fine().eval()
+    fine = coarse.for_dense_tasks().eval()
     assert (coarse.stride, fine.stride, fine.dim) == (32, 8, 128 + 256)
     blocks = coarse.blocks(image)
     at_8 = torch.nn.functional.normalize(next(b for b in blocks if b.shape[2:] == (8, 12)), dim=1)
     assert torch.allclose(fine.grid(image)[:, :128], at_8, atol=1e-5)
-    assert fine.fine() is fine
+    assert fine.for_dense_tasks() is fine
     vit = TimmEncoder("vit_tiny_patch16_224", image_size=32)
-    assert vit.fine() is vit
+    assert vit.for_dense_tasks() is vit

@@ -13,7 +13,7 @@ def named(monkeypatch):
     """Makes every model name stand for the given model."""
 
     def use(model):
-        monkeypatch.setattr(importlib.import_module("mmcontrast.loading"), "load", lambda name: model)
+        monkeypatch.setattr(importlib.import_module("mmcontrast.models.loading"), "load", lambda name: model)
         return model
 
     return use

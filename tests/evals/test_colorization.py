@@ -6,7 +6,7 @@ import torch
 from PIL import Image
 from torch import Tensor
 
-from mmcontrast.cli import main
+from mmcontrast.cli.main import main
 from mmcontrast.encoders.tiny import TinyConv
 from mmcontrast.errors import InputError
 from mmcontrast.evals.colorization import Tally, colorization
@@ -15,7 +15,7 @@ from mmcontrast.ops.color import rgb_to_lab
 
 
 class Knows(Colorization):
-    """Gives the colours that the picture has, ``off`` units of a beside."""
+    """Gives the colors that the image has, ``off`` units of a beside."""
 
     off = 0.0
 
@@ -32,16 +32,16 @@ def photos(tmp_path):
     return tmp_path
 
 
-def test_right_colours_reach_the_whole_area_and_grey_what_its_distances_say(photos):
+def test_right_colors_reach_the_whole_area_and_gray_what_its_distances_say(photos):
     figures = colorization(Knows(TinyConv()), photos)
     assert (figures["auc"], figures["auc_balanced"], figures["error"]) == (1, 1, 0)
     assert figures["n"] == 3
     assert figures["chroma"] == pytest.approx(figures["chroma_photographs"])
-    assert 0 < figures["grey"]["auc"] < 1
-    assert figures["grey"]["chroma"] == 0
+    assert 0 < figures["gray"]["auc"] < 1
+    assert figures["gray"]["chroma"] == 0
 
 
-def test_colours_seven_and_a_half_beside_are_within_eight_of_151_distances(photos):
+def test_colors_seven_and_a_half_beside_are_within_eight_of_151_distances(photos):
     method = Knows(TinyConv())
     method.off = 7.5
     figures = colorization(method, photos)
@@ -73,5 +73,5 @@ def test_the_command_prints_them_and_refuses_other_models(photos, capsys):
 
 def test_nothing_to_read_is_an_error(tmp_path):
     (tmp_path / "bad.png").write_bytes(b"nothing")
-    with pytest.raises(InputError, match="none of the 1 pictures"):
+    with pytest.raises(InputError, match="none of the 1 images"):
         colorization(Knows(TinyConv()), tmp_path)

@@ -7,14 +7,14 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from mmcontrast.data.davis import Davis
-from mmcontrast.data.masks import write_mask
+from mmcontrast.cli.eval_video import add_davis
+from mmcontrast.data.datasets.davis import Davis
+from mmcontrast.data.io.masks import write_mask
 from mmcontrast.errors import InputError
 from mmcontrast.evals.boundary import contour, contour_accuracy, region_similarity
 from mmcontrast.evals.davis import evaluate
-from mmcontrast.evals.davis_cli import add_davis
-from mmcontrast.predict.baselines import FlowTracker, StandStill
-from mmcontrast.predict.propagate import LabelPropagator
+from mmcontrast.predict.baselines import FlowTracker, IdentityTracker
+from mmcontrast.predict.track import LabelPropagator
 
 FRAMES, HEIGHT, WIDTH = 6, 96, 128
 
@@ -25,8 +25,8 @@ def square(top: int, left: int, side: int = 24) -> np.ndarray:
     return mask
 
 
-def films(root, year: int, unsupervised: bool = False) -> dict[str, list[np.ndarray]]:
-    """Two films in DAVIS's layout: one square that moves, and two of which one stays."""
+def videos(root, year: int, unsupervised: bool = False) -> dict[str, list[np.ndarray]]:
+    """Two videos in DAVIS's layout: one square that moves, and two of which one stays."""
     texture = cv2.resize(np.random.default_rng(0).integers(0, 255, (24, 32, 3), dtype=np.uint8), (WIDTH, HEIGHT))
     truth = {
         "one": [square(30, 20 + 4 * t).astype(np.uint8) for t in range(FRAMES)],
@@ -38,8 +38,8 @@ def films(root, year: int, unsupervised: bool = False) -> dict[str, list[np.ndar
         frames.mkdir(parents=True)
         folder.mkdir(parents=True)
         for t, mask in enumerate(masks):
-            picture = np.where(mask[..., None] > 0, 255 - texture // 3, texture // 3)
-            Image.fromarray(picture.astype(np.uint8)).save(frames / f"{t:05d}.jpg", quality=95)
+            image = np.where(mask[..., None] > 0, 255 - texture // 3, texture // 3)
+            Image.fromarray(image.astype(np.uint8)).save(frames / f"{t:05d}.jpg", quality=95)
             if year == 2016:
                 Image.fromarray((mask > 0).astype(np.uint8) * 255).save(folder / f"{t:05d}.png")
             else:
@@ -88,16 +88,16 @@ def test_published_scores_are_reproduced(test_data, tmp_path):
     data = Davis(tmp_path, year=2016, split="dev")
     assert sorted(data.sequences) == sorted(published)
     report = evaluate(data, tmp_path / "osvos")
-    for name, scores in report.films.items():
+    for name, scores in report.videos.items():
         assert np.abs(scores.J[0] - published[name]["J"]).max() <= 0.0006
         assert np.abs(scores.F[0] - published[name]["F"]).max() <= 0.0006
 
 
 def test_one_object_of_2016(tmp_path):
-    truth = films(tmp_path, 2016)
+    truth = videos(tmp_path, 2016)
     data = Davis(tmp_path)
     assert (data.year, data.sequences) == (2016, ["one", "two"])
-    still = evaluate(data, StandStill()).films["one"]
+    still = evaluate(data, IdentityTracker()).videos["one"]
     overlap = [(24 - 4 * t) / (24 + 4 * t) for t in range(1, FRAMES - 1)]  # first and last frame are not scored
     assert still.J.shape == (1, FRAMES - 2)
     assert np.allclose(still.J[0], overlap)
@@ -108,35 +108,35 @@ def test_one_object_of_2016(tmp_path):
 
 
 def test_objects_of_2017_count_alike(tmp_path):
-    truth = films(tmp_path, 2017)
+    truth = videos(tmp_path, 2017)
     data = Davis(tmp_path / "DAVIS")
     assert data.year == 2017
     guess = {"one": truth["one"], "two": [np.where(mask == 2, 0, mask) for mask in truth["two"]]}
     report = evaluate(data, results(tmp_path / "guess", guess)).as_dict()
     assert report["per_sequence"]["two"]["objects"] == 2
     assert report["per_sequence"]["two"]["J"] == 0.5
-    assert report["J"] == pytest.approx(2 / 3)  # a mean over objects, not films
+    assert report["J"] == pytest.approx(2 / 3)  # a mean over objects, not videos
     assert report["J&F"] == pytest.approx(2 / 3)
 
 
 def test_unsupervised_matches_proposals(tmp_path):
-    truth = films(tmp_path, 2017, unsupervised=True)
+    truth = videos(tmp_path, 2017, unsupervised=True)
     data = Davis(tmp_path, task="unsupervised")
     renamed = [np.select([mask == 1, mask == 2], [9, 4], 0).astype(np.uint8) for mask in truth["two"]]
     renamed[0][:4, :4] = 30  # a proposal too many
     report = evaluate(data, results(tmp_path / "guess", {"one": truth["one"], "two": renamed}))
     assert report.as_dict()["J&F"] == 1
-    assert report.films["two"].J.shape == (2, FRAMES)
+    assert report.videos["two"].J.shape == (2, FRAMES)
     nothing = {"one": truth["one"], "two": [np.where(mask == 2, 0, mask) for mask in truth["two"]]}
     assert evaluate(data, results(tmp_path / "half", nothing)).as_dict()["J"] == pytest.approx(2 / 3)
 
 
 def test_trackers_beat_standing_still(tmp_path):
-    films(tmp_path, 2016)
+    videos(tmp_path, 2016)
     data = Davis(tmp_path, sequences=["one"])
     still, flow, lab = (
         evaluate(data, tracker, save=tmp_path / "saved").as_dict()["J&F"]
-        for tracker in (StandStill(), FlowTracker(), LabelPropagator(features="lab", resolution=192))
+        for tracker in (IdentityTracker(), FlowTracker(), LabelPropagator(features="lab", resolution=192))
     )
     assert still < flow
     assert lab > 0.8
@@ -152,21 +152,21 @@ def run(*arguments: object) -> int:
 
 
 def test_command(tmp_path, capsys):
-    films(tmp_path, 2016)
+    videos(tmp_path, 2016)
     assert run("--data", tmp_path, "--model", "identity", "--sequences", "one, two", "--out", tmp_path / "out") == 0
     captured = capsys.readouterr()
     result = json.loads(captured.out)
     assert set(result) == {"model", "data", "J", "F", "J&F", "per_sequence", "seconds_per_frame"}
     assert "J&F" in captured.err
     assert json.loads((tmp_path / "out" / "metrics.json").read_text()) == result
-    with Image.open(tmp_path / "out" / "curves.png") as picture:
-        assert picture.size[0] > 300
+    with Image.open(tmp_path / "out" / "curves.png") as image:
+        assert image.size[0] > 300
     assert run("--data", tmp_path, "--masks", tmp_path / "out" / "masks") == 0
     assert json.loads(capsys.readouterr().out)["J"] == pytest.approx(result["J"])
 
 
 def test_mistakes(tmp_path):
-    truth = films(tmp_path, 2016)
+    truth = videos(tmp_path, 2016)
     folder = results(tmp_path / "part", {"one": truth["one"][:3], "two": truth["two"]})
     small = results(tmp_path / "small", {name: [mask[:40] for mask in masks] for name, masks in truth.items()})
     for arguments, message in (

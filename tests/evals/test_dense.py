@@ -7,14 +7,14 @@ import pytest
 import torch
 from PIL import Image
 
-from mmcontrast.cli import main
-from mmcontrast.data.scenes import View, open_scenes
-from mmcontrast.data.toy_scene import write_toy_scene
+from mmcontrast.cli.main import main
+from mmcontrast.data.datasets.toy_scene import write_toy_scene
+from mmcontrast.data.rgbd.scenes import View, open_scenes
 from mmcontrast.errors import InputError
 from mmcontrast.evals.correspondence import evaluate_correspondence
 from mmcontrast.evals.dense import EvaluationPair, Trials, draw_pairs, evaluate_dense, match_pair, summarize
-from mmcontrast.evals.dense_baselines import DenseSift, Noise
-from mmcontrast.predict.correspond import DescriptorMatcher
+from mmcontrast.evals.dense_baselines import DenseSift, RandomDescriptors
+from mmcontrast.predict.match import DescriptorMatcher
 
 
 @pytest.fixture(scope="module")
@@ -35,8 +35,8 @@ def test_a_pair_by_hand():
     describe = lambda image: described[int(image[0, 0, 0])].view(1, 1, 3)
     full = match_pair(describe, pair, masked=False)
     assert full.pixels.tolist() == [1, 0]
-    assert full.metres[0] == pytest.approx(1)
-    assert np.isnan(full.metres[1]), "nothing was measured there"
+    assert full.meters[0] == pytest.approx(1)
+    assert np.isnan(full.meters[1]), "nothing was measured there"
     np.testing.assert_allclose(full.closer, [1 / 3, 0])
     on_object = match_pair(describe, pair, masked=True)
     assert on_object.pixels.tolist() == [0, 0]
@@ -68,7 +68,7 @@ def test_the_true_place_is_found_by_its_own_point_in_space_and_noise_finds_nothi
             places[view.color.tobytes()] = torch.from_numpy(point).float().permute(2, 0, 1)
     models = {
         "place": lambda image: places[image.tobytes()],
-        "noise": DescriptorMatcher(Noise()).describe,
+        "noise": DescriptorMatcher(RandomDescriptors()).describe,
     }
     result = evaluate_dense(models, scene, pairs=3, points=30)
     assert result["place"]["median_px"] < 1
@@ -111,8 +111,8 @@ def test_on_the_command_line(scene, tmp_path, capsys):
     result = json.loads(capsys.readouterr().out)
     assert result["lab"]["median_px"] < result["random"]["median_px"]
     assert json.loads((tmp_path / "metrics.json").read_text()) == result
-    with Image.open(tmp_path / "cdf.png") as picture:
-        assert picture.width > 200
+    with Image.open(tmp_path / "cdf.png") as image:
+        assert image.width > 200
     assert main(["eval", "dense", "--model", "lab", "--data", str(tmp_path / "no")]) == 2
 
 
@@ -138,7 +138,7 @@ def test_a_scene_whose_truth_is_wrong_is_told(scene, tmp_path, capsys):
 
 @pytest.fixture
 def keypoints(tmp_path):
-    """Two pictures of a class, the second shifted by 6 pixels, a copy of the first, and another class."""
+    """Two images of a class, the second shifted by 6 pixels, a copy of the first, and another class."""
     rng = np.random.default_rng(0)
     base = rng.integers(0, 255, (30, 60, 3), dtype=np.uint8)
     points = [[10, 5], [30, 20], [40, 12]]
@@ -159,13 +159,13 @@ def test_keypoints_by_hand(keypoints):
     stuck = lambda image: torch.ones(1, *image.shape[:2])  # every pixel alike: the first is taken
     result = evaluate_correspondence({"color": by_color, "stuck": stuck}, keypoints)
     assert result["color"]["pck@0.05"] == result["color"]["pck_box@0.05"] == 1
-    assert result["color"]["pairs"] == 2, "copies and classes of one picture count for nothing"
+    assert result["color"]["pairs"] == 2, "copies and classes of one image count for nothing"
     assert result["color"]["points"] == 6
     assert result["stuck"]["pck@0.1"] == 0
     assert result["color"]["per_class"].keys() == {"x"}
 
 
-def test_keypoints_outside_their_picture_are_named(keypoints):
+def test_keypoints_outside_their_image_are_named(keypoints):
     (keypoints / "a.json").write_text(json.dumps({"keypoints": [[100, 5]], "class": "x"}))
     with pytest.raises(InputError, match=r"a.*: has keypoints outside its 60x30 pixels"):
         evaluate_correspondence({}, keypoints)
@@ -190,13 +190,13 @@ def test_other_texts_than_keypoints_are_named(keypoints, text, message):
 
 def test_folders_are_named_on_the_command_line(tmp_path, capsys):
     assert main(["eval", "correspondence", "--model", "lab", "--data", str(tmp_path)]) == 2
-    assert f"mmcontrast: {tmp_path}: holds no pictures" in capsys.readouterr().err
+    assert f"mmcontrast: {tmp_path}: holds no images" in capsys.readouterr().err
 
 
 def test_the_shared_keypoints_are_read(test_data):
     result = evaluate_correspondence(
-        {"noise": DescriptorMatcher(Noise(2)).describe}, test_data("correspondence/pf_willow_dev.tar")
+        {"noise": DescriptorMatcher(RandomDescriptors(2)).describe}, test_data("correspondence/pf_willow_dev.tar")
     )["noise"]
     assert len(result["per_class"]) == 2
-    assert result["pairs"] == 10 * 9 + 20 * 19, "ten of the forty pictures are copies"
+    assert result["pairs"] == 10 * 9 + 20 * 19, "ten of the forty images are copies"
     assert result["pck@0.1"] < 0.15

@@ -3,10 +3,10 @@ import torch
 from PIL import Image
 from torch import nn
 
-import mmcontrast.evals.features as features
-from mmcontrast.data.images import Images
-from mmcontrast.evals.features import evaluating, extract
-from tests.colour_clip import colour_clip
+import mmcontrast.inference.extract as features
+from mmcontrast.data.datasets.images import Images
+from mmcontrast.inference.extract import evaluating, extract
+from tests.color_clip import color_clip
 
 
 @pytest.fixture
@@ -21,7 +21,7 @@ def images(folder):
 
 
 def test_features_in_order_from_any_batch_size(folder):
-    clip = colour_clip()
+    clip = color_clip()
     red = torch.arange(10) * 25 / 255
     for batch_size in (1, 3, 64):
         found = extract(clip, clip.encoder, images(folder), batch_size, cache=False)
@@ -33,22 +33,22 @@ def test_features_in_order_from_any_batch_size(folder):
 def test_features_are_kept_and_a_broken_run_goes_on(folder, tmp_path_factory, monkeypatch):
     monkeypatch.setattr(features, "SHARD", 4)
     cache = tmp_path_factory.mktemp("features")
-    clip = colour_clip()
+    clip = color_clip()
     first = extract(clip, clip.encoder, images(folder), 2, cache)
-    assert clip.encoder.pictures_seen == 10
+    assert clip.encoder.images_seen == 10
     shards = sorted(cache.rglob("*.npy"))
     assert len(shards) == 3
     again = extract(clip, clip.encoder, images(folder), 2, cache)
-    assert clip.encoder.pictures_seen == 10
+    assert clip.encoder.images_seen == 10
     torch.testing.assert_close(again.vectors, first.vectors)
     shards[1].unlink()
     torch.testing.assert_close(extract(clip, clip.encoder, images(folder), 2, cache).vectors, first.vectors)
-    assert clip.encoder.pictures_seen == 14
+    assert clip.encoder.images_seen == 14
 
 
 def test_other_weights_data_or_size_are_other_features(folder, tmp_path_factory):
     cache = tmp_path_factory.mktemp("features")
-    clip = colour_clip()
+    clip = color_clip()
     extract(clip, clip.encoder, images(folder), cache=cache)
     with torch.no_grad():
         clip.encoder.one.mul_(0.5)
@@ -59,13 +59,13 @@ def test_other_weights_data_or_size_are_other_features(folder, tmp_path_factory)
     Image.new("RGB", (10, 10), (0, 0, 255)).save(folder / "3.png")
     changed = extract(clip, clip.encoder, images(folder), cache=cache)
     assert changed.vectors[3].tolist() == pytest.approx([0, 0, 0.5])
-    assert clip.encoder.pictures_seen == 50
+    assert clip.encoder.images_seen == 50
 
 
-def test_unreadable_pictures_are_left_out_and_named(folder, tmp_path_factory):
+def test_unreadable_images_are_left_out_and_named(folder, tmp_path_factory):
     (folder / "4.png").write_bytes(b"broken")
     cache = tmp_path_factory.mktemp("features")
-    clip = colour_clip()
+    clip = color_clip()
     for _ in range(2):
         found = extract(clip, clip.encoder, images(folder), 3, cache)
         assert found.places.tolist() == [0, 1, 2, 3, 5, 6, 7, 8, 9]

@@ -3,33 +3,33 @@ import json
 import pytest
 import torch
 
-from mmcontrast.cli import main
-from mmcontrast.data.images import Images
+from mmcontrast.cli.main import main
+from mmcontrast.data.datasets.images import Images
 from mmcontrast.encoders import TinyConv
 from mmcontrast.errors import InputError
 from mmcontrast.evals.few_label import few_label
 from mmcontrast.evals.fine_tune import classify, fine_tune
 from mmcontrast.evals.logistic import Classifier
-from tests.colour_clip import ColourEncoder
-from tests.evals.labelled_pictures import picture_size, write_colours
+from tests.color_clip import ColorEncoder
+from tests.evals.labeled_images import image_size, write_colors
 
 
 @pytest.fixture(scope="module")
 def data(tmp_path_factory):
-    folder = tmp_path_factory.mktemp("colours")
-    return write_colours(folder / "train", 20, 70, 0), write_colours(folder / "test", 20, 70, 1)
+    folder = tmp_path_factory.mktemp("colors")
+    return write_colors(folder / "train", 20, 70, 0), write_colors(folder / "test", 20, 70, 1)
 
 
 def test_more_labels_help_and_draws_differ(data, tmp_path):
-    result = few_label(ColourEncoder(), *data, fractions=[0.05, 0.1, 1.0], seeds=3, out=tmp_path)
+    result = few_label(ColorEncoder(), *data, fractions=[0.05, 0.1, 1.0], seeds=3, out=tmp_path)
     amounts = result["fractions"]
     assert [amount["labels"] for amount in amounts.values()] == [3, 6, 60]
     assert len(set(amounts["0.05"]["frozen"]["runs"])) > 1
     assert amounts["0.05"]["frozen"]["std"] > amounts["1"]["frozen"]["std"] == 0
     assert amounts["0.05"]["frozen"]["mean"] < amounts["1"]["frozen"]["mean"]
     assert "fine_tuned" not in amounts["1"]
-    assert picture_size(tmp_path / "accuracy_by_labels.png") > 300
-    again = few_label(ColourEncoder(), *data, fractions=[0.05], seeds=3)
+    assert image_size(tmp_path / "accuracy_by_labels.png") > 300
+    again = few_label(ColorEncoder(), *data, fractions=[0.05], seeds=3)
     assert again["fractions"]["0.05"] == amounts["0.05"]
 
 
@@ -59,19 +59,19 @@ def test_fine_tuning_begins_at_the_classifier_and_repeats(data):
     images = Images(data[0], 8)
     places, target = torch.arange(0, 60, 3), torch.from_numpy(images.labels)[::3]
     start = Classifier(torch.eye(3).flip(0), torch.zeros(3))
-    still = fine_tune(ColourEncoder(), start, images, places, target, epochs=1, lr=0.0)
+    still = fine_tune(ColorEncoder(), start, images, places, target, epochs=1, lr=0.0)
     logits = classify(still, images, places, 7)
     expected = torch.stack([images.pixels(images_key).float().mean((1, 2)) for images_key in keys(places)]) / 255
     torch.testing.assert_close(logits, expected.flip(1))
-    first, second = (fine_tune(ColourEncoder(), start, images, places, target, epochs=2, lr=0.01) for _ in range(2))
+    first, second = (fine_tune(ColorEncoder(), start, images, places, target, epochs=2, lr=0.01) for _ in range(2))
     assert torch.equal(first.head.weight, second.head.weight)
     assert not torch.equal(first.head.weight, start.weight)
 
 
 def keys(places):
-    from mmcontrast.data.sampler import Key
+    from mmcontrast.data.sampler import SampleKey
 
-    return [Key(int(place)) for place in places]
+    return [SampleKey(int(place)) for place in places]
 
 
 @pytest.mark.parametrize(
@@ -87,7 +87,7 @@ def keys(places):
 )
 def test_what_cannot_be_used_is_refused(data, options, message):
     with pytest.raises(InputError, match=message):
-        few_label(ColourEncoder(), *data, **options)
+        few_label(ColorEncoder(), *data, **options)
 
 
 def test_command_line(data, tmp_path, capsys):

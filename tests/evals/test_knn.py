@@ -8,32 +8,32 @@ from PIL import Image
 from sklearn.neighbors import KNeighborsClassifier
 from torch.testing import assert_close
 
-from mmcontrast.cli import main
-from mmcontrast.data.images import Images
+from mmcontrast.cli.main import main
+from mmcontrast.data.datasets.images import Images
 from mmcontrast.encoders import TinyConv
 from mmcontrast.errors import InputError
 from mmcontrast.evals.knn import knn, vote
-from mmcontrast.evals.labelled import Settings, embed_both, same_classes
+from mmcontrast.evals.labeled import Settings, embed_both, same_classes
 from mmcontrast.ops.nearest import nearest
-from tests.colour_clip import ColourEncoder
-from tests.evals.labelled_pictures import picture_size, write_colours
+from tests.color_clip import ColorEncoder
+from tests.evals.labeled_images import image_size, write_colors
 
 
 @pytest.fixture(scope="module")
 def data(tmp_path_factory):
-    folder = tmp_path_factory.mktemp("colours")
-    return write_colours(folder / "train", 20, 60, 0), write_colours(folder / "test", 15, 60, 1)
+    folder = tmp_path_factory.mktemp("colors")
+    return write_colors(folder / "train", 20, 60, 0), write_colors(folder / "test", 15, 60, 1)
 
 
 def unit_features(data):
-    train, test = embed_both(ColourEncoder(), *data, Settings(batch_size=7))
+    train, test = embed_both(ColorEncoder(), *data, Settings(batch_size=7))
     return F.normalize(train.vectors, dim=1), train.labels, F.normalize(test.vectors, dim=1), test.labels
 
 
 @pytest.mark.parametrize("temperature", [0.07, 0.1, 0.01])
 def test_as_scikit_learn_votes(data, temperature):
     bank, labels, queries, target = unit_features(data)
-    result = knn(ColourEncoder(), *data, ks=[1, 5, 60], temperature=temperature)
+    result = knn(ColorEncoder(), *data, ks=[1, 5, 60], temperature=temperature)
     weigh = lambda distance: np.exp(-distance / temperature)
     for k in (1, 5, 60):
         judge = KNeighborsClassifier(k, weights=weigh, metric="cosine", algorithm="brute").fit(bank, labels)
@@ -68,33 +68,33 @@ def test_votes_by_hand():
 
 def test_equal_votes_count_as_a_random_order_would_have_them(tmp_path):
     """Yellow lies as near to red as to green."""
-    for name, colour in {"red": (255, 0, 0), "green": (0, 255, 0), "blue": (0, 0, 255)}.items():
+    for name, color in {"red": (255, 0, 0), "green": (0, 255, 0), "blue": (0, 0, 255)}.items():
         (tmp_path / "train" / name).mkdir(parents=True)
-        Image.new("RGB", (8, 8), colour).save(tmp_path / "train" / name / "a.png")
+        Image.new("RGB", (8, 8), color).save(tmp_path / "train" / name / "a.png")
     (tmp_path / "test" / "red").mkdir(parents=True)
     (tmp_path / "test" / "green").mkdir()
     for name in ("red", "green"):
         Image.new("RGB", (8, 8), (255, 255, 0)).save(tmp_path / "test" / name / "a.png")
-    result = knn(ColourEncoder(), tmp_path / "train", tmp_path / "test", ks=[2, 3])
+    result = knn(ColorEncoder(), tmp_path / "train", tmp_path / "test", ks=[2, 3])
     assert result["k"]["2"] == {"top1": pytest.approx(0.5), "top5": 1.0}
     assert result["k"]["3"]["top1"] == pytest.approx(0.5)
 
 
 def test_classes_go_by_name(data, tmp_path):
-    test = write_colours(tmp_path / "some", 10, 0, 2)
+    test = write_colors(tmp_path / "some", 10, 0, 2)
     for file in (test / "blue").iterdir():
         file.unlink()
     (test / "blue").rmdir()
     mapping = same_classes(Images(data[0]), Images(test))
     assert mapping.tolist() == [1, 2]
-    assert knn(ColourEncoder(), data[0], test, ks=[5])["k"]["5"]["top1"] == 1
+    assert knn(ColorEncoder(), data[0], test, ks=[5])["k"]["5"]["top1"] == 1
     with pytest.raises(InputError, match="classes that the training set lacks: blue"):
-        knn(ColourEncoder(), test, data[1])
+        knn(ColorEncoder(), test, data[1])
 
 
 def test_what_cannot_be_used_is_refused(data, tmp_path):
-    encoder = ColourEncoder()
-    with pytest.raises(InputError, match="k 61 is more than the 60 training pictures"):
+    encoder = ColorEncoder()
+    with pytest.raises(InputError, match="k 61 is more than the 60 training images"):
         knn(encoder, *data, ks=[61])
     with pytest.raises(InputError, match="k 0"):
         knn(encoder, *data, ks=[0])
@@ -106,7 +106,7 @@ def test_what_cannot_be_used_is_refused(data, tmp_path):
         knn(encoder, *data)
     Image.new("RGB", (8, 8)).save(tmp_path / "a.png")
     with pytest.raises(InputError, match="has no labels"):
-        knn(ColourEncoder(), tmp_path, tmp_path)
+        knn(ColorEncoder(), tmp_path, tmp_path)
 
 
 def test_command_line(data, tmp_path, capsys, monkeypatch):
@@ -118,7 +118,7 @@ def test_command_line(data, tmp_path, capsys, monkeypatch):
     assert list(result["k"]) == ["5", "20"]
     assert result["k"]["5"]["top1"] > 0.6
     for name in ("accuracy_by_k.png", "confusion.png"):
-        assert picture_size(tmp_path / name) > 300
+        assert image_size(tmp_path / name) > 300
     assert main([*arguments, "--limit", "12"]) == 0
     limited = json.loads(capsys.readouterr().out)
     assert (limited["n_train"], limited["n_test"], list(limited["k"])) == (12, 12, ["10"])

@@ -8,23 +8,23 @@ from sklearn.linear_model import LogisticRegression
 from sklearn.preprocessing import StandardScaler
 from torch.testing import assert_close
 
-from mmcontrast.cli import main
-from mmcontrast.data.images import Images
+from mmcontrast.cli.main import main
+from mmcontrast.data.datasets.images import Images
 from mmcontrast.encoders import TimmEncoder, TinyConv
 from mmcontrast.errors import InputError
 from mmcontrast.evals import logistic
-from mmcontrast.evals.labelled import Settings, embed_both
+from mmcontrast.evals.labeled import Settings, embed_both
 from mmcontrast.evals.linear_probe import BlockMeans, fit_sgd, linear_probe
 from mmcontrast.evals.logistic import Scaling, accuracy, choose_C, fit_logistic, fit_scaled
 from mmcontrast.evals.splits import draw, folds, hold_out
-from tests.colour_clip import ColourEncoder
-from tests.evals.labelled_pictures import picture_size, write_colours
+from tests.color_clip import ColorEncoder
+from tests.evals.labeled_images import image_size, write_colors
 
 
 @pytest.fixture(scope="module")
 def data(tmp_path_factory):
-    folder = tmp_path_factory.mktemp("colours")
-    return write_colours(folder / "train", 25, 60, 0), write_colours(folder / "test", 15, 60, 1)
+    folder = tmp_path_factory.mktemp("colors")
+    return write_colors(folder / "train", 25, 60, 0), write_colors(folder / "test", 15, 60, 1)
 
 
 @pytest.fixture(scope="module")
@@ -118,7 +118,7 @@ def test_splits_are_stratified():
 
 
 def test_the_probe_as_scikit_learn_does_it(data):
-    encoder = ColourEncoder()
+    encoder = ColorEncoder()
     result = linear_probe(encoder, *data, sweep=[0.01, 1.0])
     figure = result["features"]["pooled"]
     train, test = embed_both(encoder, *data, Settings())
@@ -140,7 +140,7 @@ def test_blocks_of_an_encoder(data, tmp_path):
     encoder = TinyConv(8)
     result = linear_probe(encoder, *data, blocks="all", sweep=[0.1], out=tmp_path)
     assert list(result["features"]) == ["block 0", "block 1"]
-    assert picture_size(tmp_path / "accuracy_by_block.png") > 300
+    assert image_size(tmp_path / "accuracy_by_block.png") > 300
     last = linear_probe(encoder, *data, blocks=[-1], sweep=[0.1])["features"]
     assert list(last) == ["block 1"]
     pooled = linear_probe(encoder, *data, sweep=[0.1])["features"]["pooled"]
@@ -183,6 +183,6 @@ def test_command_line(data, tmp_path, capsys, protocol):
     assert main([*arguments, *protocol]) == 0
     result = json.loads(capsys.readouterr().out)
     assert result == json.loads((tmp_path / "metrics.json").read_text())
-    assert picture_size(tmp_path / "confusion.png") > 300
+    assert image_size(tmp_path / "confusion.png") > 300
     assert main([*arguments, "--blocks", "first"]) == 2
     assert "wanted numbers with commas" in capsys.readouterr().err

@@ -8,11 +8,11 @@ import pytest
 from PIL import Image
 from scipy.io import savemat
 
-from mmcontrast.data.keypoints import read_keypoints
+from mmcontrast.cli.eval_video import add_keypoints
+from mmcontrast.data.datasets.keypoints import read_keypoints
 from mmcontrast.errors import InputError
-from mmcontrast.evals.davis_cli import add_keypoints
 from mmcontrast.evals.pck import correct, evaluate_keypoints
-from mmcontrast.predict.baselines import FlowTracker, StandStill
+from mmcontrast.predict.baselines import FlowTracker, IdentityTracker
 
 HEIGHT, WIDTH, STEP = 96, 128, 4
 
@@ -24,7 +24,7 @@ def scene(frames: int) -> list[np.ndarray]:
 
 
 def badja(root):
-    """A film of 6 frames, joints in every second; they move with the picture."""
+    """A video of 6 frames, joints in every second; they move with the image."""
     for kind in ("JPEGImages", "Annotations"):
         (root / "DAVIS" / kind / "480p" / "cat").mkdir(parents=True)
     entries = []
@@ -56,11 +56,11 @@ def test_correct_by_hand():
 
 
 def test_badja(tmp_path):
-    film = next(iter(read_keypoints(badja(tmp_path), tmp_path / "joints.json")))
-    assert film.frames.tolist() == [0, 2, 4]
-    assert np.allclose(film.xy[1, 0], [40 + 2 * STEP, 30], atol=1e-3)
-    assert np.allclose(film.size, 20)
-    still = evaluate_keypoints(read_keypoints(tmp_path, tmp_path / "joints.json"), StandStill(), (0.1, 0.39, 0.41))
+    video = next(iter(read_keypoints(badja(tmp_path), tmp_path / "joints.json")))
+    assert video.frames.tolist() == [0, 2, 4]
+    assert np.allclose(video.xy[1, 0], [40 + 2 * STEP, 30], atol=1e-3)
+    assert np.allclose(video.size, 20)
+    still = evaluate_keypoints(read_keypoints(tmp_path, tmp_path / "joints.json"), IdentityTracker(), (0.1, 0.39, 0.41))
     # joint 0 is compared in frames 2 and 4, joint 1 in frame 2; they are 8, 16 and 8 pixels off, the joints' size is 20
     assert (still["n"], still["pck@0.1"], still["pck@0.39"]) == (3, 0, 0)
     assert still["pck@0.41"] == pytest.approx(2 / 3)
@@ -71,24 +71,24 @@ def test_badja(tmp_path):
 def test_badja_of_the_test_data(test_data, tmp_path):
     with tarfile.open(test_data("davis/dev.tar")) as tar:
         tar.extractall(tmp_path, [m for m in tar.getmembers() if "/cows/" in m.name], filter="data")
-    result = evaluate_keypoints(read_keypoints(tmp_path, test_data("davis/badja_cows.json")), StandStill())
+    result = evaluate_keypoints(read_keypoints(tmp_path, test_data("davis/badja_cows.json")), IdentityTracker())
     assert 0 < result["pck@0.1"] < result["pck@0.2"] < 0.6
     assert result["n"] > 200
 
 
 def test_jhmdb(tmp_path):
-    frames, joints = tmp_path / "Rename_Images" / "run" / "film", tmp_path / "joint_positions" / "run" / "film"
+    frames, joints = tmp_path / "Rename_Images" / "run" / "video", tmp_path / "joint_positions" / "run" / "video"
     frames.mkdir(parents=True)
     joints.mkdir(parents=True)
     for t, frame in enumerate(scene(4)):
         Image.fromarray(frame).save(frames / f"{t + 1:05d}.png")
     xy = np.array([[[30.0, 30], [60, 70]]] * 4) + STEP * np.arange(4)[:, None, None] * [1, 0]  # (T, N, 2)
     savemat(joints / "joint_positions.mat", {"pos_img": xy.transpose(2, 1, 0) + 1})
-    (tmp_path / "list.txt").write_text("/data/Rename_Images/run/film\n")
-    film = next(iter(read_keypoints(tmp_path, tmp_path / "list.txt")))
-    assert np.allclose(film.xy, xy)
-    assert np.allclose(film.size, 0.6 * 50)
-    assert evaluate_keypoints([film], FlowTracker())["pck@0.2"] == 1
+    (tmp_path / "list.txt").write_text("/data/Rename_Images/run/video\n")
+    video = next(iter(read_keypoints(tmp_path, tmp_path / "list.txt")))
+    assert np.allclose(video.xy, xy)
+    assert np.allclose(video.size, 0.6 * 50)
+    assert evaluate_keypoints([video], FlowTracker())["pck@0.2"] == 1
 
 
 def test_command_and_mistakes(tmp_path, capsys):

@@ -36,14 +36,14 @@ def test_hit_probability_is_the_share_of_orders_that_hit(better, tied, positives
 
 
 def test_recall_by_hand():
-    # Three pictures on the axes; two captions each, of which picture 2's lie nearer to pictures 0 and 1.
+    # Three images on the axes; two captions each, of which image 2's lie nearer to images 0 and 1.
     images = torch.eye(3)
     captions = torch.tensor([[1.0, 0, 0], [0.6, 0.8, 0], [0, 1, 0], [0, 0, 1], [0.9, 0, 0.435], [0, 0.9, 0.436]])
     image_group, caption_group = torch.arange(3), torch.tensor([0, 0, 1, 1, 2, 2])
-    # picture 0: caption 0 (1.0), its own.  picture 1: caption 2 (1.0), its own.  picture 2: caption 3 (1.0), wrong;
+    # image 0: caption 0 (1.0), its own.  image 1: caption 2 (1.0), its own.  image 2: caption 3 (1.0), wrong;
     # then caption 5 (.436), its own.
     assert recall_at(images, captions, image_group, caption_group, ks=(1, 2)) == pytest.approx({1: 2 / 3, 2: 1.0})
-    # caption 0 -> picture 0 right; 1 -> picture 1 wrong, then 0; 2 -> 1 right; 3 -> 2 wrong, then 0 and 1 tie at 0;
+    # caption 0 -> image 0 right; 1 -> image 1 wrong, then 0; 2 -> 1 right; 3 -> 2 wrong, then 0 and 1 tie at 0;
     # 4 -> 0 wrong, then 2; 5 -> 1 wrong, then 2.
     found = recall_at(captions, images, caption_group, image_group, ks=(1, 2, 3))
     assert found == pytest.approx({1: 2 / 6, 2: (2 + 3 + 0.5) / 6, 3: 1.0})

@@ -5,9 +5,9 @@ import tarfile
 import pytest
 from PIL import Image
 
-from mmcontrast.cli import main
+from mmcontrast.cli.main import main
 from mmcontrast.evals.retrieval import embed_captions, retrieval
-from tests.colour_clip import colour_clip
+from tests.color_clip import color_clip
 
 
 @pytest.fixture
@@ -19,11 +19,11 @@ def shard(tmp_path):
         "c": ((0, 0, 255), ["red red green", "green green red"]),
     }
     with tarfile.open(tmp_path / "pairs.tar", "w", format=tarfile.USTAR_FORMAT) as tar:
-        for key, (colour, captions) in samples.items():
-            picture = io.BytesIO()
-            Image.new("RGB", (9, 9), colour).save(picture, "PNG")
+        for key, (color, captions) in samples.items():
+            image = io.BytesIO()
+            Image.new("RGB", (9, 9), color).save(image, "PNG")
             for name, data in (
-                (f"{key}.png", picture.getvalue()),
+                (f"{key}.png", image.getvalue()),
                 (f"{key}.json", json.dumps({"captions": captions}).encode()),
             ):
                 member = tarfile.TarInfo(name)
@@ -33,7 +33,7 @@ def shard(tmp_path):
 
 
 def test_recall_by_hand(shard):
-    result = retrieval(colour_clip(), shard, batch_size=2)
+    result = retrieval(color_clip(), shard, batch_size=2)
     assert (result["n_images"], result["n_captions"], result["unreadable"]) == (3, 5, 0)
     # Blue is orthogonal to all five captions: its two hide among five ties, 1 - C(3, 1) / C(5, 1) = 0.4 at 1.
     assert result["i2t_r1"] == pytest.approx((1 + 1 + 0.4) / 3)
@@ -43,22 +43,22 @@ def test_recall_by_hand(shard):
     assert result["t2i_r5"] == result["t2i_r10"] == result["i2t_r10"] == 1
 
 
-def test_pictures_are_embedded_once(shard):
-    clip = colour_clip().train()
+def test_images_are_embedded_once(shard):
+    clip = color_clip().train()
     retrieval(clip, shard)
-    assert clip.encoder.pictures_seen == 3
+    assert clip.encoder.images_seen == 3
     assert clip.text_encoder.texts_read == 5
     assert clip.training
 
 
 def test_captions_keep_their_order_whatever_their_length():
     captions = ["red red red red", "green", "blue blue", "red"] * 100
-    found = embed_captions(colour_clip(), captions)
+    found = embed_captions(color_clip(), captions)
     assert found.argmax(1).tolist() == [0, 1, 2, 0] * 100
 
 
 def test_command_prints_json(shard, named, capsys, tmp_path):
-    named(colour_clip())
+    named(color_clip())
     command = ["eval", "retrieval", "--data", str(shard), "--device", "cpu", "--out", str(tmp_path / "out")]
     assert main(command) == 0
     printed = json.loads(capsys.readouterr().out)
@@ -67,6 +67,6 @@ def test_command_prints_json(shard, named, capsys, tmp_path):
 
 
 def test_command_refuses_a_model_without_text(shard, named, capsys):
-    named(colour_clip().encoder)
+    named(color_clip().encoder)
     assert main(["eval", "retrieval", "--data", str(shard), "--model", "timm:x"]) == 2
     assert "has no text tower" in capsys.readouterr().err

@@ -9,25 +9,25 @@ from PIL import Image
 from sklearn.metrics import jaccard_score
 from torch.testing import assert_close
 
-from mmcontrast.cli import main
+from mmcontrast.cli.main import main
 from mmcontrast.encoders.pixels import RawPixels
 from mmcontrast.errors import InputError
 from mmcontrast.evals.segment import class_shares, scores, segment
 from mmcontrast.evals.segment_data import PixelLabels
-from tests.evals.labelled_pictures import picture_size
+from tests.evals.labeled_images import image_size
 
-COLOURS = np.array([(40, 40, 200), (40, 200, 40), (200, 40, 40), (120, 120, 120)], np.uint8)  # the last is ignored
+COLORS = np.array([(40, 40, 200), (40, 200, 40), (200, 40, 40), (120, 120, 120)], np.uint8)  # the last is ignored
 
 
 def scene(seed):
-    """Rectangles in the colours of their classes: (48, 64, 3) and (48, 64)."""
+    """Rectangles in the colors of their classes: (48, 64, 3) and (48, 64)."""
     draw = np.random.default_rng(seed)
     labels = np.zeros((48, 64), np.uint8)
     for label in (1, 2, 3):
         y, x = 4 * draw.integers(0, 8), 4 * draw.integers(0, 10)
         labels[y : y + 16, x : x + 20] = label
     noise = draw.normal(0, 12, (48, 64, 3))
-    return (COLOURS[labels] + noise).clip(0, 255).astype(np.uint8), labels
+    return (COLORS[labels] + noise).clip(0, 255).astype(np.uint8), labels
 
 
 def png(array):
@@ -78,7 +78,7 @@ def test_shares_of_classes_in_a_patch():
     assert_close(shares, torch.tensor([[[0.75, 0.25], [0.0, 0.5]]]))
 
 
-def test_colours_are_told_apart_and_ignored_pixels_count_nowhere(shard, tmp_path):
+def test_colors_are_told_apart_and_ignored_pixels_count_nowhere(shard, tmp_path):
     encoder = RawPixels(stride=4)
     result = segment(encoder, shard, ignore=[3], resolution=48, k=5, out=tmp_path)
     assert (result["n_train"], result["n_test"]) == (7, 3)
@@ -87,7 +87,7 @@ def test_colours_are_told_apart_and_ignored_pixels_count_nowhere(shard, tmp_path
         assert result[name]["miou"] > 0.8
         assert result[name]["pixel_accuracy"] > 0.9
     for name in ("segments.png", "confusion_linear.png", "confusion_knn.png"):
-        assert picture_size(tmp_path / name) > 300
+        assert image_size(tmp_path / name) > 300
     whole = segment(encoder, shard, shard, ignore=[3], resolution=48, k=1, temperature=0.01)
     assert (whole["n_train"], whole["n_test"]) == (10, 10)
     assert whole["knn"]["miou"] > result["knn"]["miou"] - 0.05
@@ -118,7 +118,7 @@ def test_layouts_of_folders(tmp_path):
 
 def test_what_cannot_be_used_is_refused(shard, tmp_path):
     Image.new("RGB", (8, 8)).save(tmp_path / "a.jpg")
-    with pytest.raises(InputError, match="no picture with its classes"):
+    with pytest.raises(InputError, match="no image with its classes"):
         PixelLabels(tmp_path)
     Image.new("RGB", (8, 8)).save(tmp_path / "a.png")
     with pytest.raises(InputError, match="has RGB pixels; wanted one class number"):
@@ -126,7 +126,7 @@ def test_what_cannot_be_used_is_refused(shard, tmp_path):
     (tmp_path / "a.png").write_bytes(b"broken")
     with pytest.raises(InputError, match="cannot be read as class numbers"):
         PixelLabels(tmp_path).labels(0)
-    with pytest.raises(InputError, match="1 pictures are too few"):
+    with pytest.raises(InputError, match="1 images are too few"):
         segment(RawPixels(), tmp_path)
     with pytest.raises(InputError, match="every pixel is to be ignored"):
         segment(RawPixels(), shard, ignore=[0, 1, 2, 3], resolution=16)

@@ -7,7 +7,7 @@ import pytest
 import torch
 from scipy.fft import dct
 
-from mmcontrast.cli import main
+from mmcontrast.cli.main import main
 from mmcontrast.data import Sounds
 from mmcontrast.encoders import WaveEncoder
 from mmcontrast.errors import InputError

@@ -4,12 +4,13 @@ import pytest
 import torch
 from PIL import Image
 
-from mmcontrast.cli import main
-from mmcontrast.data.images import Images
+from mmcontrast.cli.main import main
+from mmcontrast.data.datasets.images import Images
 from mmcontrast.errors import InputError
-from mmcontrast.evals.confusion import confusion, draw_confusion
+from mmcontrast.evals.confusion import confusion
 from mmcontrast.evals.zero_shot import zero_shot
-from tests.colour_clip import colour_clip
+from mmcontrast.viz.confusion import draw_confusion
+from tests.color_clip import color_clip
 
 RED, GREEN, BLUE, YELLOW = (255, 0, 0), (0, 255, 0), (0, 0, 255), (255, 255, 0)
 
@@ -17,16 +18,16 @@ RED, GREEN, BLUE, YELLOW = (255, 0, 0), (0, 255, 0), (0, 0, 255), (255, 255, 0)
 @pytest.fixture
 def folder(tmp_path):
     """Red: 2 of 3 right (one is blue).  Green: 1 sure, 1 tied with red.  Blue: right."""
-    pictures = {"red": [RED, RED, BLUE], "green": [GREEN, YELLOW], "blue": [BLUE]}
-    for name, colours in pictures.items():
+    images = {"red": [RED, RED, BLUE], "green": [GREEN, YELLOW], "blue": [BLUE]}
+    for name, colors in images.items():
         (tmp_path / "data" / name).mkdir(parents=True)
-        for i, colour in enumerate(colours):
-            Image.new("RGB", (9, 9), colour).save(tmp_path / "data" / name / f"{i}.png")
+        for i, color in enumerate(colors):
+            Image.new("RGB", (9, 9), color).save(tmp_path / "data" / name / f"{i}.png")
     return tmp_path / "data"
 
 
 def test_accuracy_by_hand(folder):
-    result = zero_shot(colour_clip(), folder)
+    result = zero_shot(color_clip(), folder)
     assert result["n"] == 6
     assert result["unreadable"] == 0
     assert result["per_class"] == pytest.approx({"blue": 1, "green": 0.75, "red": 2 / 3})
@@ -36,19 +37,19 @@ def test_accuracy_by_hand(folder):
 
 def test_a_data_set_and_new_names_for_its_classes(folder, tmp_path):
     images = Images(folder, size=8)
-    swapped = zero_shot(colour_clip(), images, classnames=["red", "blue", "green"], templates=["{}"])
+    swapped = zero_shot(color_clip(), images, classnames=["red", "blue", "green"], templates=["{}"])
     assert swapped["per_class"] == pytest.approx({"red": 0, "blue": 0, "green": 0})
     file = tmp_path / "names.txt"
     file.write_text("red\tgreen\ngreen\tred\n")
-    renamed = zero_shot(colour_clip(), folder, classnames=file)
+    renamed = zero_shot(color_clip(), folder, classnames=file)
     assert renamed["per_class"] == pytest.approx({"blue": 1, "red": 0.25, "green": 0})
 
 
-def test_a_class_without_pictures_is_none_and_too_few_names_are_refused(folder):
+def test_a_class_without_images_is_none_and_too_few_names_are_refused(folder):
     images = Images(folder, size=8)
-    assert zero_shot(colour_clip(), images, ["blue", "green", "red", "grey"])["per_class"]["grey"] is None
+    assert zero_shot(color_clip(), images, ["blue", "green", "red", "gray"])["per_class"]["gray"] is None
     with pytest.raises(InputError, match="2 class names, but the labels go up to 2"):
-        zero_shot(colour_clip(), images, ["blue", "green"])
+        zero_shot(color_clip(), images, ["blue", "green"])
 
 
 def test_numbers_for_names_are_refused(tmp_path):
@@ -56,56 +57,56 @@ def test_numbers_for_names_are_refused(tmp_path):
         (tmp_path / name).mkdir()
         Image.new("RGB", (9, 9), RED).save(tmp_path / name / "a.png")
     with pytest.raises(InputError, match="have numbers and no names"):
-        zero_shot(colour_clip(), tmp_path)
+        zero_shot(color_clip(), tmp_path)
 
 
-def test_unreadable_pictures_do_not_count(folder):
+def test_unreadable_images_do_not_count(folder):
     (folder / "red" / "0.png").write_bytes(b"broken")
-    result = zero_shot(colour_clip(), folder)
+    result = zero_shot(color_clip(), folder)
     assert (result["n"], result["unreadable"]) == (5, 1)
     assert result["per_class"]["red"] == 0.5
     for file in folder.rglob("*.png"):
         file.write_bytes(b"broken")
-    with pytest.raises(InputError, match="none of the 6 pictures"):
-        zero_shot(colour_clip(), folder)
+    with pytest.raises(InputError, match="none of the 6 images"):
+        zero_shot(color_clip(), folder)
 
 
 def test_a_method_in_training_stays_in_training(folder):
-    clip = colour_clip().train()
+    clip = color_clip().train()
     zero_shot(clip, folder)
     assert clip.training
     assert clip.encoder.training
 
 
-def test_confusion_counts_and_picture(tmp_path):
+def test_confusion_counts_and_image(tmp_path):
     counts = confusion(torch.tensor([0, 0, 1, 2]), torch.tensor([0, 1, 1, 0]), 3)
     assert counts.tolist() == [[1, 1, 0], [0, 1, 0], [1, 0, 0]]
     draw_confusion(counts, ["a", "b", "an empty class with a long name"], tmp_path / "deep" / "c.png", "title")
-    with Image.open(tmp_path / "deep" / "c.png") as picture:
-        assert min(picture.size) > 400
+    with Image.open(tmp_path / "deep" / "c.png") as image:
+        assert min(image.size) > 400
     draw_confusion(torch.zeros(200, 200, dtype=torch.long), [str(i) for i in range(200)], tmp_path / "d.png", "title")
     assert (tmp_path / "d.png").stat().st_size > 1000
 
 
 def test_command_prints_json_and_draws(folder, named, tmp_path, capsys):
-    clip = named(colour_clip())
+    clip = named(color_clip())
     out = tmp_path / "out"
-    command = ["eval", "zero-shot", "--model", "colour", "--data", str(folder), "--out", str(out), "--device", "cpu"]
+    command = ["eval", "zero-shot", "--model", "color", "--data", str(folder), "--out", str(out), "--device", "cpu"]
     assert main(command) == 0
     printed = json.loads(capsys.readouterr().out)
     assert printed["top1"] == pytest.approx(4.5 / 6)
-    assert printed["model"] == "colour"
+    assert printed["model"] == "color"
     assert json.loads((out / "metrics.json").read_text()) == printed
     assert (out / "confusion.png").stat().st_size > 1000
-    seen = clip.encoder.pictures_seen
+    seen = clip.encoder.images_seen
     assert main(command) == 0
-    assert clip.encoder.pictures_seen == seen  # features were kept
+    assert clip.encoder.images_seen == seen  # features were kept
     assert main([*command, "--no-cache"]) == 0
-    assert clip.encoder.pictures_seen == 2 * seen
+    assert clip.encoder.images_seen == 2 * seen
 
 
 def test_command_refuses_bad_data_in_one_sentence(named, tmp_path, capsys):
-    named(colour_clip())
+    named(color_clip())
     assert main(["eval", "zero-shot", "--data", str(tmp_path / "absent")]) == 2
     shown = capsys.readouterr()
     assert "absent" in shown.err

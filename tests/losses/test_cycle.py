@@ -3,7 +3,7 @@ import math
 import pytest
 import torch
 
-from mmcontrast.losses.cycle import cycle_walk
+from mmcontrast.losses.cycle import contrastive_random_walk
 
 
 def oracle(features, temperature, kept=None):
@@ -49,13 +49,13 @@ def test_against_the_definition(dropped):
     kept = torch.rand(2, 3, 5, 5, generator=generator) > 0.3 if dropped else None
     if kept is not None:
         kept[0, 1, 2] = False  # a node without an edge
-    loss, returned = cycle_walk(features, 0.5, kept)
+    loss, returned = contrastive_random_walk(features, 0.5, kept)
     assert loss.item() == pytest.approx(oracle(features, 0.5, kept), rel=1e-9)
     assert 0 <= returned <= 1
 
 
-def test_a_still_film_of_distinct_nodes_returns():
+def test_a_still_video_of_distinct_nodes_returns():
     nodes = torch.eye(6)[None, None].expand(1, 3, -1, -1)
-    loss, returned = cycle_walk(nodes, 0.05)
+    loss, returned = contrastive_random_walk(nodes, 0.05)
     assert loss < 1e-3
     assert returned == 1

@@ -5,7 +5,7 @@ import torch
 import torch.nn.functional as F
 
 from mmcontrast.errors import InputError
-from mmcontrast.losses.distill import centred_softmax, dino_loss, koleo, patch_loss, sinkhorn
+from mmcontrast.losses.distill import center_and_sharpen, dino_loss, ibot_loss, koleo, sinkhorn
 from mmcontrast.losses.reconstruct import masked_patches
 
 
@@ -25,14 +25,14 @@ def test_dino_loss_is_the_mean_over_pairs_of_different_views():
     assert dino_loss(student.bfloat16(), teacher.bfloat16(), 0.1).dtype == torch.float32
 
 
-def test_patch_loss_weighs_each_picture_alike():
+def test_patch_loss_weighs_each_image_alike():
     torch.manual_seed(0)
-    student, teacher = torch.randn(4, 5), torch.randn(4, 5).softmax(-1)  # 3 hidden patches of one picture, 1 of another
+    student, teacher = torch.randn(4, 5), torch.randn(4, 5).softmax(-1)  # 3 hidden patches of one image, 1 of another
     entropy = -(teacher * F.log_softmax(student / 0.2, -1)).sum(-1)
     weight = torch.tensor([1 / 3, 1 / 3, 1 / 3, 1.0])
     expected = (entropy[:3].mean() + entropy[3]) / 3  # and one without any
-    assert math.isclose(patch_loss(student, teacher, weight, 3, 0.2), expected, rel_tol=1e-6)
-    assert patch_loss(student[:0], teacher[:0], weight[:0], 3, 0.2) == 0
+    assert math.isclose(ibot_loss(student, teacher, weight, 3, 0.2), expected, rel_tol=1e-6)
+    assert ibot_loss(student[:0], teacher[:0], weight[:0], 3, 0.2) == 0
 
 
 def test_koleo_by_hand():
@@ -56,10 +56,10 @@ def test_sinkhorn_uses_all_prototypes_alike():
     assert sinkhorn(logits[:0], torch.tensor(0.1)).shape == (0, 8)
 
 
-def test_centred_softmax():
-    logits, centre = torch.tensor([[0.1, 0.3]]), torch.tensor([0.0, 0.1])
+def test_centered_softmax():
+    logits, center = torch.tensor([[0.1, 0.3]]), torch.tensor([0.0, 0.1])
     expected = 1 / (1 + math.exp((0.2 - 0.1) / 0.05))
-    assert math.isclose(centred_softmax(logits, centre, torch.tensor(0.05))[0, 0], expected, rel_tol=1e-5)
+    assert math.isclose(center_and_sharpen(logits, center, torch.tensor(0.05))[0, 0], expected, rel_tol=1e-5)
 
 
 def test_masked_patches_are_compared_in_their_own_units():
@@ -72,4 +72,4 @@ def test_masked_patches_are_compared_in_their_own_units():
         slow += ((prediction[b, n] - (patch - patch.mean()) / (patch.var() + 1e-6).sqrt()) ** 2).mean() / 2
     assert math.isclose(masked_patches(prediction, target, hidden), slow, rel_tol=1e-5)
     plain = (prediction - target)[hidden].square().mean()
-    assert math.isclose(masked_patches(prediction, target, hidden, normalise=False), plain, rel_tol=1e-5)
+    assert math.isclose(masked_patches(prediction, target, hidden, normalize=False), plain, rel_tol=1e-5)

@@ -2,7 +2,7 @@ import pytest
 import torch
 import torch.nn.functional as F
 
-from mmcontrast.losses import color_bins, painted_hole, real_or_painted
+from mmcontrast.losses import adversarial_loss, color_bins, inpainting_loss
 
 
 @pytest.fixture(autouse=True)
@@ -18,12 +18,12 @@ def test_the_border_of_a_hole_weighs_ten_times_and_nothing_else_counts():
     prediction[0, :, 1, 1] = 100.0  # elsewhere
     hole, border = torch.zeros(2, 2, 1, 2, 2, dtype=torch.bool)
     hole[:, :, 0, 0], border[:, :, 0, 1] = True, True
-    found = painted_hole(prediction, target, hole, border)
+    found = inpainting_loss(prediction, target, hole, border)
     assert float(found) == pytest.approx((1 * 9 + 10 * 4) / 11 / 2)
-    assert painted_hole(prediction.bfloat16(), target, hole, border).dtype == torch.float32
+    assert inpainting_loss(prediction.bfloat16(), target, hole, border).dtype == torch.float32
 
 
-def test_colours_are_a_weighted_cross_entropy_of_soft_targets():
+def test_colors_are_a_weighted_cross_entropy_of_soft_targets():
     logits = torch.randn(2, 7, 3, 4)
     z = torch.zeros(2, 7, 3, 4)
     index = torch.stack([torch.randperm(7)[:3] for _ in range(24)]).view(2, 3, 4, 3).permute(0, 3, 1, 2)
@@ -41,5 +41,5 @@ def test_a_verdict_costs_its_logarithm():
     truth = torch.ones_like(logits)
     for real in (True, False):
         expected = F.binary_cross_entropy_with_logits(logits, truth * real)
-        torch.testing.assert_close(real_or_painted(logits, real), expected)
-    assert real_or_painted(logits.bfloat16(), True).dtype == torch.float32
+        torch.testing.assert_close(adversarial_loss(logits, real), expected)
+    assert adversarial_loss(logits.bfloat16(), True).dtype == torch.float32

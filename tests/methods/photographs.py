@@ -7,7 +7,7 @@ import sklearn
 import torch
 from torch import Tensor
 
-from mmcontrast.data.decode import load
+from mmcontrast.data.io.decode import load
 
 _SKLEARN = Path(sklearn.__file__).parent / "datasets" / "images"
 _GRADIO = Path(gradio.__file__).parent / "media_assets" / "images"

@@ -21,19 +21,19 @@ def photographs():
     return [Image.open(folder / name).convert("RGB") for name in ("china.jpg", "flower.jpg")]
 
 
-def square(pictures, encoder):
-    """As ``encoder`` says its pictures are made: (B, 3, S, S) in [0, 1]."""
+def square(images, encoder):
+    """As ``encoder`` says its images are made: (B, 3, S, S) in [0, 1]."""
     size, rows = encoder.image_size, []
-    for picture in pictures:
+    for image in images:
         if encoder.crop == "center":
-            short = min(picture.size)
-            picture = picture.resize([int(side * size / short) for side in picture.size], Image.Resampling.BICUBIC)
-            left, top = (picture.width - size) // 2, (picture.height - size) // 2
-            picture = picture.crop((left, top, left + size, top + size))
+            short = min(image.size)
+            image = image.resize([int(side * size / short) for side in image.size], Image.Resampling.BICUBIC)
+            left, top = (image.width - size) // 2, (image.height - size) // 2
+            image = image.crop((left, top, left + size, top + size))
         else:
             kind = {"bicubic": Image.Resampling.BICUBIC, "bilinear": Image.Resampling.BILINEAR}[encoder.interpolation]
-            picture = picture.resize((size, size), kind)
-        rows.append(torch.from_numpy(np.array(picture)).permute(2, 0, 1))
+            image = image.resize((size, size), kind)
+        rows.append(torch.from_numpy(np.array(image)).permute(2, 0, 1))
     return torch.stack(rows).float() / 255
 
 

@@ -14,7 +14,7 @@ def seed() -> None:
 
 
 def views(count: int = 2, batch: int = 4, size: int = 16) -> dict:
-    return {"views": [torch.rand(batch, 3, size, size) for _ in range(count)], "key": torch.arange(batch)}
+    return {"views": [torch.rand(batch, 3, size, size) for _ in range(count)], "sample_key": torch.arange(batch)}
 
 
 def vit() -> ViT:
@@ -58,7 +58,7 @@ def test_moco_v3_predicts_the_other_views_keys():
     assert not any(p.requires_grad for p in method.encoder.net.patch_embed.parameters())
 
 
-def test_dino_moves_its_centre_temperature_teacher_and_last_layer():
+def test_dino_moves_its_center_temperature_teacher_and_last_layer():
     method = DINO(TinyConv(dim=8), prototypes=6, hidden=8, bottleneck=4, frozen_last_layer=0.25, momentum=0.5)
     batch = views(2)
     batch["views"].append(torch.rand(4, 3, 8, 8))
@@ -113,7 +113,7 @@ def test_koleo_refuses_a_batch_of_one():
         DINOv2(vit(), prototypes=6, hidden=8, bottleneck=4)(views(2, batch=1))
 
 
-def test_mae_sees_only_what_it_keeps_and_shows_pictures():
+def test_mae_sees_only_what_it_keeps_and_shows_images():
     method = MAE(vit(), decoder_dim=16, decoder_depth=1, decoder_heads=2).eval()
     image = torch.rand(3, 3, 16, 16)
     seen, whole = method.reconstruct(image)

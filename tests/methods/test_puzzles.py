@@ -25,7 +25,7 @@ def relative(**options) -> RelativePatch:
 
 
 def jigsaw(**options) -> Jigsaw:
-    return Jigsaw(TinyConv(dim=8), **{"permutations": 24, "hidden": 16, "grey": 0.0, "channel_shift": 0, **options})
+    return Jigsaw(TinyConv(dim=8), **{"permutations": 24, "hidden": 16, "gray": 0.0, "channel_shift": 0, **options})
 
 
 def as_seen(pieces: Tensor, method: Method) -> Tensor:
@@ -38,7 +38,7 @@ def scaled(piece: Tensor) -> Tensor:
 
 
 def find(piece: Tensor, image: Tensor) -> tuple[int, int]:
-    """First row and column of a standardised piece in its picture (3, H, W), by trying all."""
+    """First row and column of a standardized piece in its image (3, H, W), by trying all."""
     side = piece.shape[-1]
     windows = image.unfold(1, side, 1).unfold(2, side, 1)  # (3, h, w, P, P)
     mean, deviation = windows.mean((3, 4), keepdim=True), windows.std((3, 4), correction=0, keepdim=True)
@@ -47,12 +47,12 @@ def find(piece: Tensor, image: Tensor) -> tuple[int, int]:
     return divmod(int(error.argmin()), error.shape[1])
 
 
-def test_rotation_classifies_all_four_turns_of_each_picture():
+def test_rotation_classifies_all_four_turns_of_each_image():
     method, image = Rotation(TinyConv(dim=8)), torch.rand(3, 3, 16, 16)
     losses = []
-    for picture in image:
+    for photo in image:
         for quarters in range(4):
-            logits = method.head(method.encoder(picture.rot90(quarters, (1, 2))[None]))
+            logits = method.head(method.encoder(photo.rot90(quarters, (1, 2))[None]))
             losses.append(F.cross_entropy(logits, torch.tensor([quarters])))
     out = method({"image": image})
     torch.testing.assert_close(out["loss"], torch.stack(losses).mean())
@@ -61,40 +61,40 @@ def test_rotation_classifies_all_four_turns_of_each_picture():
         method({"image": image[..., :12]})
 
 
-def test_a_patch_and_its_neighbour_lie_as_the_label_says(image):
+def test_a_patch_and_its_neighbor_lie_as_the_label_says(image):
     method, key = relative(), torch.arange(40)
     pairs, position = method.pairs(image, key)
     assert set(position.tolist()) == set(range(8))
     moves, firsts = [], []
-    for pair, picture, direction in zip(as_seen(pairs, method), image, method.directions[position], strict=True):
-        first, second = (torch.tensor(find(patch, picture)) for patch in pair)
+    for pair, photo, direction in zip(as_seen(pairs, method), image, method.directions[position], strict=True):
+        first, second = (torch.tensor(find(patch, photo)) for patch in pair)
         moves.append(second - first - 20 * direction)
         firsts.append(first)
     moved, starts = torch.stack(moves), torch.stack(firsts)
     assert moved.abs().max() == 2  # jitter
     assert len(moved.unique()) == 5
-    assert starts.amin(0).tolist() == [22, 22]  # all eight neighbours are inside, wherever it lies
+    assert starts.amin(0).tolist() == [22, 22]  # all eight neighbors are inside, wherever it lies
     assert starts.amax(0).tolist() == [28, 36]
 
 
 def test_a_sample_is_cut_alike_in_any_batch(image):
     key = torch.arange(40)
-    for method, cut in ((m := relative(color="drop"), m.pairs), (j := jigsaw(grey=0.5, channel_shift=1), j.puzzles)):
+    for method, cut in ((m := relative(color="drop"), m.pairs), (j := jigsaw(gray=0.5, channel_shift=1), j.puzzles)):
         whole, labels = cut(image, key)
         part, some = cut(image[7:9], key[7:9])
         torch.testing.assert_close(part, whole[7:9])
         assert torch.equal(some, labels[7:9]), method
 
 
-def test_guarded_colours(image):
+def test_guarded_colors(image):
     kept = as_seen(relative(color="drop").pairs(image, torch.arange(40))[0], relative())
     assert (kept.abs().amax((3, 4)) > 0.1).sum(2).eq(1).all()  # one channel of each patch has anything to see
     assert len((kept.abs().amax((3, 4)) > 0.1).flatten(0, 1).unique(dim=0)) == 3
     method = relative(color="project")
     gray = torch.rand(40, 1, 64, 72) * torch.ones(3, 1, 1)
     fringed = gray + 0.3 * torch.rand(40, 1, 64, 72) * torch.tensor([-1.0, 2.0, -1.0])[:, None, None]
-    for picture in (gray, fringed):
-        shown = as_seen(method.pairs(picture, torch.arange(40))[0], method)
+    for photo in (gray, fringed):
+        shown = as_seen(method.pairs(photo, torch.arange(40))[0], method)
         torch.testing.assert_close(shown[:, :, 0], shown[:, :, 1], atol=1e-3, rtol=0)
 
 
@@ -103,32 +103,30 @@ def test_pieces_come_from_their_cells_in_the_order_of_the_permutation(image):
     puzzle, index = method.puzzles(image, torch.arange(40))
     assert puzzle.shape == (40, 9, 3, 15, 15)
     starts = []
-    for pieces, picture, order in list(zip(as_seen(puzzle, method), image, method.permutations[index], strict=True))[
-        :6
-    ]:
+    for pieces, photo, order in list(zip(as_seen(puzzle, method), image, method.permutations[index], strict=True))[:6]:
         for piece, cell in zip(pieces, order.tolist(), strict=True):
-            top, left = find(piece, picture)
+            top, left = find(piece, photo)
             starts.append([top - cell // 3 * 21, left - cell % 3 * 24])
     assert torch.tensor(starts).amin(0).tolist() == [0, 0]
     assert torch.tensor(starts).amax(0).tolist() == [6, 9]
 
 
-def test_grey_pictures_and_channels_that_are_moved(image):
-    method = jigsaw(grey=0.4, channel_shift=2, patch=10)
+def test_gray_images_and_channels_that_are_moved(image):
+    method = jigsaw(gray=0.4, channel_shift=2, patch=10)
     pieces = as_seen(method.puzzles(image, torch.arange(40))[0], method)
-    grey = (pieces[:, :, :1] - pieces).abs().amax((1, 2, 3, 4)) < 1e-3
-    assert 8 <= grey.sum() <= 24
+    gray = (pieces[:, :, :1] - pieces).abs().amax((1, 2, 3, 4)) < 1e-3
+    assert 8 <= gray.sum() <= 24
     flat = torch.rand(40, 1, 64, 72) * torch.ones(3, 1, 1)
     moved = as_seen(jigsaw(channel_shift=2).puzzles(flat, torch.arange(40))[0], method)
     assert (moved[:, :, 0] - moved[:, :, 1]).abs().amax((1, 2, 3)).gt(0.1).float().mean() > 0.8
 
 
 @pytest.mark.parametrize("grid", [2, 3])
-def test_a_solved_jigsaw_is_the_picture(grid: int, image, monkeypatch: pytest.MonkeyPatch):
+def test_a_solved_jigsaw_is_the_image(grid: int, image, monkeypatch: pytest.MonkeyPatch):
     method, key = jigsaw(grid=grid), torch.arange(40)
     index = method.puzzles(image, key)[1]
     monkeypatch.setattr(method, "_solve", lambda pieces: F.one_hot(index, 24).float())
-    shown = method.pictures(image, key)
+    shown = method.images(image, key)
     side = 64 // grid * grid
     width = (shown["solved"].shape[2] - side) // 2
     assert torch.equal(shown["solved"][:, :, width:-width, width:-width], image[:, :, :side, :side])
@@ -136,15 +134,15 @@ def test_a_solved_jigsaw_is_the_picture(grid: int, image, monkeypatch: pytest.Mo
     assert (shown["solved"][:, 1, 0, 0] > shown["solved"][:, 0, 0, 0]).all()  # green
 
 
-def test_pictures_turned_back_and_patches_where_they_were_thought_to_be(image, monkeypatch: pytest.MonkeyPatch):
+def test_images_turned_back_and_patches_where_they_were_thought_to_be(image, monkeypatch: pytest.MonkeyPatch):
     method, key, square = Rotation(TinyConv(dim=8)), torch.arange(40), image[..., :64]
     monkeypatch.setattr(method, "turns", lambda turned: _which(turned, square))
-    back = method.pictures(square, key)["turned back"]
+    back = method.images(square, key)["turned back"]
     assert torch.equal(back[:, :, 3:-3, 3:-3], square)
     patches = relative()
     position = patches.pairs(image, key)[1]
     monkeypatch.setattr(patches, "_positions", lambda pair: F.one_hot(position, 8).float())
-    shown = patches.pictures(image, key)
+    shown = patches.images(image, key)
     assert torch.equal(shown["guessed"][:, :, 2:-2, 2:-2], shown["two patches"])
     first = shown["two patches"][:, :, 20:34, 20:34]
     assert torch.equal(first, torch.stack([p[:, t : t + 14, s : s + 14] for p, t, s in _firsts(patches, image, key)]))
@@ -155,17 +153,23 @@ def _which(turned: Tensor, image: Tensor) -> Tensor:
     return (every == turned[:, None]).flatten(2).all(2).float()
 
 
-def _firsts(method: RelativePatch, image: Tensor, key: Tensor) -> list[tuple[Tensor, int, int]]:
-    seen = as_seen(method.pairs(image, key)[0], method)
-    return [(picture, *find(pair[0], picture)) for pair, picture in zip(seen, image, strict=True)]
+def _firsts(method: RelativePatch, image: Tensor, sample_key: Tensor) -> list[tuple[Tensor, int, int]]:
+    seen = as_seen(method.pairs(image, sample_key)[0], method)
+    return [(photo, *find(pair[0], photo)) for pair, photo in zip(seen, image, strict=True)]
 
 
 @pytest.mark.parametrize(
     ("make", "message"),
     [
-        (lambda: relative(patch=30)({"image": torch.rand(2, 3, 64, 64), "key": torch.arange(2)}), "wanted 106 pixels"),
-        (lambda: relative(color="grey"), "drop, project or keep"),
-        (lambda: jigsaw(patch=25)({"image": torch.rand(2, 3, 64, 64), "key": torch.arange(2)}), "cells of 21 x 21"),
+        (
+            lambda: relative(patch=30)({"image": torch.rand(2, 3, 64, 64), "sample_key": torch.arange(2)}),
+            "wanted 106 pixels",
+        ),
+        (lambda: relative(color="gray"), "drop, project or keep"),
+        (
+            lambda: jigsaw(patch=25)({"image": torch.rand(2, 3, 64, 64), "sample_key": torch.arange(2)}),
+            "cells of 21 x 21",
+        ),
         (lambda: jigsaw(grid=4), "2 or 3 cells"),
         (lambda: jigsaw(grid=2, permutations=25), "there are 24"),
     ],

@@ -1,4 +1,4 @@
-"""What needs no understanding does not solve the puzzles: a linear model on borders, colours or the lens' fringes."""
+"""What needs no understanding does not solve the puzzles: a linear model on borders, colors or the lens' fringes."""
 
 from typing import Any
 
@@ -46,7 +46,7 @@ def borders(pieces: Tensor) -> Tensor:
     return torch.cat([part.flatten(1) for part in (*unlike, left, right)], 1)
 
 
-def colours(pieces: Tensor) -> Tensor:
+def colors(pieces: Tensor) -> Tensor:
     """(B, N, C, P, P) -> means and deviations of all channels."""
     return torch.cat([pieces.mean((3, 4)).flatten(1), pieces.std((3, 4)).flatten(1)], 1)
 
@@ -71,8 +71,8 @@ def test_borders_tell_little_of_where_a_patch_belongs(photos):
     assert linear(pairs(photos, **OPEN), borders, POSITIONS) > 1.5 / POSITIONS
 
 
-def test_colours_tell_little_of_where_a_patch_belongs(photos):
-    assert linear(pairs(photos, **GUARDED), colours, POSITIONS) < 1.4 / POSITIONS
+def test_colors_tell_little_of_where_a_patch_belongs(photos):
+    assert linear(pairs(photos, **GUARDED), colors, POSITIONS) < 1.4 / POSITIONS
 
 
 @pytest.mark.parametrize("color", ["drop", "project"])
@@ -82,8 +82,8 @@ def test_the_lens_gives_nothing_away(photos, color):
     assert linear(pairs(blurred, **GUARDED, color="keep"), fringes, POSITIONS) > 2 / POSITIONS
 
 
-def test_borders_and_colours_tell_little_of_how_pieces_were_shuffled(photos):
+def test_borders_and_colors_tell_little_of_how_pieces_were_shuffled(photos):
     guarded = puzzles(photos, channel_shift=1)
     assert linear(guarded, borders, PUZZLES) < 2.2 / PUZZLES
-    assert linear(guarded, colours, PUZZLES) < 2.2 / PUZZLES
-    assert linear(puzzles(photos, patch=21, channel_shift=0, grey=0.0), borders, PUZZLES) > 4 / PUZZLES
+    assert linear(guarded, colors, PUZZLES) < 2.2 / PUZZLES
+    assert linear(puzzles(photos, patch=21, channel_shift=0, gray=0.0), borders, PUZZLES) > 4 / PUZZLES

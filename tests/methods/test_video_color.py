@@ -4,18 +4,18 @@ import torch.nn.functional as F
 
 from mmcontrast.encoders import TinyConv
 from mmcontrast.errors import InputError
-from mmcontrast.methods import CycleWalk, VideoColor
+from mmcontrast.methods import ContrastiveRandomWalk, VideoColor
 from mmcontrast.methods.frame_encoder import FrameEncoder
 from mmcontrast.ops.color import rgb_to_lab
 
 
 def clips(count: int = 3, frames: int = 3, size: int = 32) -> dict[str, torch.Tensor]:
-    """Coloured noise that moves a cell a frame."""
+    """Colored noise that moves a cell a frame."""
     generator = torch.Generator().manual_seed(0)
     coarse = torch.rand(count, 3, size // 4, size // 4, generator=generator)
     first = F.interpolate(coarse, scale_factor=4)
     clip = torch.stack([first.roll(4 * t, -1) for t in range(frames)], 1)
-    return {"clip": clip, "key": torch.arange(count)}
+    return {"clip": clip, "sample_key": torch.arange(count)}
 
 
 def method(**arguments) -> VideoColor:
@@ -42,8 +42,8 @@ def test_bins_by_the_formula():
 
 def test_what_is_hidden_cannot_be_seen():
     batch = clips()
-    grey = method().encoder
-    assert torch.allclose(grey.grid(batch["clip"][0]), grey.grid(_luma(batch["clip"][0])), atol=1e-5)
+    gray = method().encoder
+    assert torch.allclose(gray.grid(batch["clip"][0]), gray.grid(_luma(batch["clip"][0])), atol=1e-5)
     mast = method(hide="channel", predict="lab")
     lab = rgb_to_lab(batch["clip"])
     seen, weight = mast._hide(batch["clip"], lab, batch)
@@ -61,7 +61,7 @@ def _luma(image):
     return (image * torch.tensor([0.299, 0.587, 0.114]).view(3, 1, 1)).sum(1, keepdim=True).expand(-1, 3, -1, -1)
 
 
-def test_a_window_excludes_far_colours():
+def test_a_window_excludes_far_colors():
     batch = clips()
     everywhere, near = method()(batch), method(radius=1)(batch)
     assert near["loss"] != everywhere["loss"]
@@ -103,14 +103,14 @@ def test_locks():
     with pytest.raises(InputError, match="temperature"):
         VideoColor(trunk, temperature=0)
     with pytest.raises(InputError, match="edge_dropout"):
-        CycleWalk(trunk, edge_dropout=1.0)
+        ContrastiveRandomWalk(trunk, edge_dropout=1.0)
 
 
 def test_patches_of_the_walk_are_encoded_alone():
     torch.manual_seed(0)
-    walk = CycleWalk(TinyConv(dim=8), dim=4, patch=16)
+    walk = ContrastiveRandomWalk(TinyConv(dim=8), dim=4, patch=16)
     frames = clips()["clip"][0]
     nodes = walk._nodes(frames)  # (T, N, D)
     assert nodes.shape == (3, 9, 4)
     assert torch.allclose(nodes[1, 5], walk.encoder(frames[1:2, :, 8:24, 16:32])[0], atol=1e-6)
-    assert CycleWalk(TinyConv(dim=8), dim=4, patch=None)._nodes(frames).shape == (3, 16, 4)
+    assert ContrastiveRandomWalk(TinyConv(dim=8), dim=4, patch=None)._nodes(frames).shape == (3, 16, 4)

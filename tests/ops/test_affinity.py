@@ -8,7 +8,7 @@ H, W, D, C = 13, 17, 16, 3
 WINDOWS = [None, Window(3), Window(4, "circle"), Window(1), Window(50)]
 
 
-def film(frames: int, dtype: torch.dtype = torch.float32) -> tuple[torch.Tensor, torch.Tensor]:
+def video(frames: int, dtype: torch.dtype = torch.float32) -> tuple[torch.Tensor, torch.Tensor]:
     generator = torch.Generator().manual_seed(frames)
     features = F.normalize(torch.randn(frames, H, W, D, generator=generator), dim=-1)
     return features.to(dtype), torch.rand(frames, H, W, C, generator=generator)
@@ -40,7 +40,7 @@ def dense(features, labels, temperature, topk, window, everywhere=0):
     [(None, None, 0), (5, Window(3), 0), (10, Window(4, "circle"), 1), (None, Window(2), 1)],
 )
 def test_both_forms_give_the_formula(topk, window, everywhere):
-    features, labels = film(3)
+    features, labels = video(3)
     wanted = dense(features, labels, 0.1, topk, window, everywhere)
     fast = propagate(features[-1], features[:-1], labels[:-1], 0.1, topk, window, everywhere, tile=5)
     assert (fast - wanted).abs().max() < 1e-5
@@ -56,7 +56,7 @@ def test_both_forms_give_the_formula(topk, window, everywhere):
 @pytest.mark.parametrize("topk", [None, 1, 5, 12])
 @pytest.mark.parametrize("tile", [4, 12, 40])
 def test_tiles_do_not_change_labels(window, topk, tile):
-    features, labels = film(4)
+    features, labels = video(4)
     scores = features[-1].flatten(0, 1) @ features[:-1].flatten(0, 2).T
     if window is not None:
         scores = scores.masked_fill(~window.mask(H, W).repeat(1, 3), float("-inf"))
@@ -67,13 +67,13 @@ def test_tiles_do_not_change_labels(window, topk, tile):
 
 
 def test_a_window_smaller_than_topk_copies_what_there_is():
-    features, labels = film(2)
+    features, labels = video(2)
     got = propagate(features[1], features[:1], labels[:1], 0.1, topk=5, window=Window(0))
     assert torch.allclose(got, labels[0])
 
 
 def test_bfloat16_stays_close():
-    features, labels = film(4)
+    features, labels = video(4)
     full = propagate(features[-1], features[:-1], labels[:-1], 0.5, None, Window(4))
     half = propagate(features[-1].bfloat16(), features[:-1].bfloat16(), labels[:-1], 0.5, None, Window(4))
     assert half.dtype == torch.float32
@@ -113,7 +113,7 @@ def test_gradients_of_the_training_form(topk, window):
 @pytest.mark.skipif(not torch.cuda.is_available(), reason="no CUDA device")
 @pytest.mark.parametrize("window", WINDOWS)
 def test_gpu_equals_cpu(window):
-    features, labels = film(4)
+    features, labels = video(4)
     on_cpu = propagate(features[-1], features[:-1], labels[:-1], 0.1, 5, window)
     on_gpu = propagate(features[-1].cuda(), features[:-1].cuda(), labels[:-1].cuda(), 0.1, 5, window)
     assert (on_gpu.cpu() - on_cpu).abs().max() < 1e-4

@@ -22,7 +22,7 @@ def test_lab_equals_opencv_in_float():
         ((0, 0, 1), (32.30, 79.19, -107.86)),
     ],
 )
-def test_known_colours(rgb, lab):
+def test_known_colors(rgb, lab):
     got = rgb_to_lab(torch.tensor(rgb, dtype=torch.float64).view(3, 1, 1)).flatten()
     assert torch.allclose(got, torch.tensor(lab, dtype=torch.float64), atol=0.02)
 

@@ -15,12 +15,12 @@ def bins() -> ColorBins:
 
 @pytest.fixture(scope="module")
 def ab() -> torch.Tensor:
-    """(1, 2, 40, 50), colours of sRGB."""
+    """(1, 2, 40, 50), colors of sRGB."""
     rgb = torch.rand(1, 3, 40, 50, generator=torch.Generator().manual_seed(0))
     return rgb_to_lab(rgb)[:, 1:]
 
 
-def test_about_313_bins_between_which_every_colour_lies(bins: ColorBins, ab: torch.Tensor):
+def test_about_313_bins_between_which_every_color_lies(bins: ColorBins, ab: torch.Tensor):
     centers = gamut_bins(10.0)
     assert len(centers) == 309
     assert (centers % 10 == 0).all()
@@ -73,7 +73,7 @@ def test_weights_are_one_in_expectation_and_larger_for_the_rare():
 
 
 def test_what_cannot_be_is_refused():
-    with pytest.raises(InputError, match="neighbours 0"):
-        ColorBins(neighbours=0)
+    with pytest.raises(InputError, match="neighbors 0"):
+        ColorBins(neighbors=0)
     with pytest.raises(InputError, match=r"only \d+ bins of step 100"):
-        ColorBins(step=100.0, neighbours=50)
+        ColorBins(step=100.0, neighbors=50)

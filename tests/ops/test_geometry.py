@@ -58,7 +58,7 @@ def test_reproject_there_and_back():
     torch.testing.assert_close(depth_a, depth)
 
 
-def test_a_motion_per_point_equals_one_motion_per_picture():
+def test_a_motion_per_point_equals_one_motion_per_image():
     motion = relative_motion(torch.eye(4), turn_about_y(0.3, [0.2, 0, 0]))[None]
     xy, depth = torch.rand(1, 9, 2) * 60, torch.rand(1, 9) + 1
     one = reproject(xy, depth, K, motion, K)
@@ -95,7 +95,7 @@ def test_sampling_between_pixels_is_bilinear():
     torch.testing.assert_close(sample(image, xy)[0, :, 0], torch.tensor([1.5, 0.25, 0, 3]))
 
 
-def test_a_half_precision_picture_is_sampled_at_exact_places():
+def test_a_half_precision_image_is_sampled_at_exact_places():
     image = torch.arange(640.0).half().view(1, 1, 1, 640)
     torch.testing.assert_close(sample(image, torch.tensor([[[601.25, 0.0]]])), torch.tensor([[[601.25]]]))
 
@@ -105,8 +105,8 @@ def test_the_homography_of_corners_takes_corners_there():
     homography = homography_from_corners(corners, 48, 64)
     source = torch.tensor([[[0.0, 0], [63, 0], [63, 47], [0, 47]]])
     torch.testing.assert_close(apply_homography(homography, source), corners, rtol=1e-4, atol=1e-3)
-    centre = apply_homography(homography, torch.tensor([[[31.5, 23.5]]]))
-    back = apply_homography(torch.linalg.inv(homography), centre)
+    center = apply_homography(homography, torch.tensor([[[31.5, 23.5]]]))
+    back = apply_homography(torch.linalg.inv(homography), center)
     torch.testing.assert_close(back, torch.tensor([[[31.5, 23.5]]]), rtol=1e-4, atol=1e-3)
 
 

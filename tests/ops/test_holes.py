@@ -3,7 +3,7 @@ import torch
 from mmcontrast.ops.holes import border, center_hole, random_region
 
 
-def test_the_centre_has_its_share():
+def test_the_center_has_its_share():
     hole = center_hole(16, 32)[0, 0]
     assert hole[4:12, 8:24].all()
     assert hole.sum() == 8 * 16
@@ -17,7 +17,7 @@ def test_random_regions_have_their_share_in_few_pieces_by_their_key():
     assert (hole.sum((1, 2, 3)) == 0.25 * 32 * 48).all()
     assert (hole.float().mean((0, 1)) - 0.25).abs().max() < 0.35  # everywhere
     beside = (hole[..., 1:] & hole[..., :-1]).sum() / hole[..., :-1].sum()
-    assert beside > 0.8  # a hidden pixel's neighbour is hidden far more often than one in four
+    assert beside > 0.8  # a hidden pixel's neighbor is hidden far more often than one in four
     assert torch.equal(random_region(key[3:5], 32, 48, stream=1), hole[3:5])
     assert not torch.equal(random_region(key, 32, 48, stream=2), hole)
 

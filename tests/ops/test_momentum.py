@@ -6,18 +6,18 @@ from timm.layers import DropPath
 from torch import nn
 
 from mmcontrast.errors import InputError
-from mmcontrast.ops.momentum import Queue, cosine_momentum, follow, shadow
+from mmcontrast.ops.momentum import Queue, cosine_momentum, ema_copy, ema_update
 
 
 def test_a_shadow_follows_and_never_drops_anything():
     network = nn.Sequential(nn.Linear(3, 2), nn.BatchNorm1d(2), nn.Dropout(0.5), DropPath(0.5))
-    teacher = shadow(network)
+    teacher = ema_copy(network)
     assert not any(p.requires_grad for p in teacher.parameters())
     before = [p.clone() for p in teacher.parameters()]
     with torch.no_grad():
         for p in network.parameters():
             p.add_(1)
-    follow(teacher, network, 0.9)
+    ema_update(teacher, network, 0.9)
     for old, p, target in zip(before, teacher.parameters(), network.parameters(), strict=True):
         torch.testing.assert_close(p, 0.9 * old + 0.1 * target)
     x = torch.randn(4, 3)

@@ -10,7 +10,7 @@ from mmcontrast.ops.patches import (
     patchify,
     random_mask,
     sincos_positions,
-    standardise,
+    standardize,
     unpatchify,
 )
 
@@ -36,7 +36,7 @@ def test_positions_tell_places_apart_and_depend_on_distance_only():
         sincos_positions(2, 2, 6)
 
 
-def test_random_masks_hide_their_share_of_each_picture_by_its_key():
+def test_random_masks_hide_their_share_of_each_image_by_its_key():
     key = torch.arange(2000)
     keep, hidden = random_mask(key, 16, 0.75, stream=1)
     assert keep.shape == (2000, 4)
@@ -60,7 +60,7 @@ def test_block_masks_hide_rectangles():
     assert share.max() <= 0.5
     assert abs(share.mean() - 0.3) < 0.01
     right = (some[:, :, 1:] * some[:, :, :-1]).sum((1, 2)) / some[:, :, :-1].sum((1, 2)).clamp(min=1)
-    assert (right - share).mean() > 0.35  # a hidden patch's neighbour is hidden far more often than any patch
+    assert (right - share).mean() > 0.35  # a hidden patch's neighbor is hidden far more often than any patch
     assert torch.equal(block_mask(torch.arange(7, 9), 14, 14, stream=1), hidden[7:9])
     assert block_mask(torch.arange(50), 2, 2, stream=1, probability=1.0).any(1).all()
 
@@ -80,7 +80,7 @@ def test_squares_anywhere_cut_and_pasted():
 def test_patches_are_standardised_by_channel_and_flat_ones_vanish():
     patches = torch.rand(4, 2, 3, 5, 5) * 7
     patches[0, 0, 1] = 2.5
-    found = standardise(patches)
+    found = standardize(patches)
     assert found[0, 0, 1].abs().max() == 0
     assert found[1:].mean((-2, -1)).abs().max() < 1e-5
     torch.testing.assert_close(found[1:].std((-2, -1), correction=0), torch.ones(3, 2, 3), atol=1e-3, rtol=0)

@@ -3,7 +3,7 @@
 import pytest
 import torch
 
-from mmcontrast.ops.random import fold, mix, uniform, words
+from mmcontrast.ops.random import derive_key, hash64, random_bits, uniform
 
 
 def _splitmix64(state: int, count: int) -> list[int]:
@@ -22,25 +22,25 @@ def test_words_are_the_published_generator() -> None:
     # 0xE220A8397B1DCDAF, 0x6E789E6AA1B965F4, 0x06C45D188009454F: the first outputs of SplitMix64 from state 0.
     assert [x % (1 << 64) for x in _splitmix64(0, 3)] == [0xE220A8397B1DCDAF, 0x6E789E6AA1B965F4, 0x06C45D188009454F]
     keys = torch.tensor([0, 1, 12345678901234567, -5])
-    start = mix(keys + mix(torch.full_like(keys, 3)))
-    got = words(keys, 4, stream=3)
+    start = hash64(keys + hash64(torch.full_like(keys, 3)))
+    got = random_bits(keys, 4, stream=3)
     assert got.tolist() == [_splitmix64(int(state), 4) for state in start]
 
 
 def test_uniform_is_the_top_24_bits() -> None:
     keys = torch.tensor([7, -7])
-    bits = [[(word % (1 << 64)) >> 40 for word in row] for row in words(keys, 5, stream=2).tolist()]
+    bits = [[(word % (1 << 64)) >> 40 for word in row] for row in random_bits(keys, 5, stream=2).tolist()]
     assert torch.equal(uniform(keys, 5, stream=2), torch.tensor(bits, dtype=torch.float32) / (1 << 24))
 
 
 def test_mix_leaves_its_input_alone() -> None:
     x = torch.arange(5)
-    mix(x)
+    hash64(x)
     assert torch.equal(x, torch.arange(5))
 
 
 def test_a_sample_draws_the_same_in_any_batch_and_from_any_stride() -> None:
-    keys = torch.tensor([fold(0, 1, index) for index in range(64)])
+    keys = torch.tensor([derive_key(0, 1, index) for index in range(64)])
     batch = uniform(keys, 6, stream=1)
     assert torch.equal(batch[10:13], uniform(keys[10:13], 6, stream=1))
     assert torch.equal(batch[::2], uniform(keys[::2], 6, stream=1))
@@ -50,14 +50,14 @@ def test_a_sample_draws_the_same_in_any_batch_and_from_any_stride() -> None:
 @pytest.mark.gpu
 @pytest.mark.skipif(not torch.cuda.is_available(), reason="needs a CUDA device")
 def test_a_gpu_draws_the_same() -> None:
-    keys = torch.tensor([fold(0, 1, index) for index in range(1000)])
+    keys = torch.tensor([derive_key(0, 1, index) for index in range(1000)])
     assert torch.equal(uniform(keys.cuda(), 9, stream=4).cpu(), uniform(keys, 9, stream=4))
 
 
 @pytest.mark.parametrize("along", ["keys", "numbers"])
 def test_uniform_in_value(along: str) -> None:
     if along == "keys":  # consecutive indices are the keys of a data set
-        drawn = uniform(torch.tensor([fold(0, 0, index) for index in range(20_000)]), 1)[:, 0]
+        drawn = uniform(torch.tensor([derive_key(0, 0, index) for index in range(20_000)]), 1)[:, 0]
     else:
         drawn = uniform(torch.tensor([1]), 20_000)[0]
     assert drawn.min() >= 0
@@ -68,7 +68,7 @@ def test_uniform_in_value(along: str) -> None:
     assert ((counts - 400).square() / 400).sum() < 95
 
 
-def test_streams_keys_and_neighbours_are_independent() -> None:
+def test_streams_keys_and_neighbors_are_independent() -> None:
     keys = torch.arange(20_000)
     draws = [uniform(keys, 2, stream=stream) for stream in (0, 1, 2)]
     columns = torch.stack([column for draw in draws for column in draw.t()] + [uniform(keys + 1, 1)[:, 0]])  # (7, K)
@@ -78,9 +78,9 @@ def test_streams_keys_and_neighbours_are_independent() -> None:
 
 
 def test_fold_tells_all_its_parts_apart() -> None:
-    keys = [fold(seed, epoch, index) for seed in range(8) for epoch in range(8) for index in range(64)]
-    keys += [fold(), fold(0), fold(0, 0), fold(1, 0), fold(0, 1)]
+    keys = [derive_key(seed, epoch, index) for seed in range(8) for epoch in range(8) for index in range(64)]
+    keys += [derive_key(), derive_key(0), derive_key(0, 0), derive_key(1, 0), derive_key(0, 1)]
     assert len(set(keys)) == len(keys)
     assert all(0 <= key < 1 << 63 for key in keys)
-    assert fold(1, 2, 3) == fold(1, 2, 3)
-    assert fold(0) == _splitmix64(0, 1)[0] % (1 << 64) >> 1
+    assert derive_key(1, 2, 3) == derive_key(1, 2, 3)
+    assert derive_key(0) == _splitmix64(0, 1)[0] % (1 << 64) >> 1

@@ -2,14 +2,14 @@ import math
 
 import torch
 
-from mmcontrast.ops.sphere import effective_rank, similarities, spread, unit
+from mmcontrast.ops.sphere import effective_rank, feature_std, l2_normalize, similarities
 
 
 def test_spread_is_one_on_the_whole_sphere_and_zero_at_a_point():
     torch.manual_seed(0)
     features = torch.randn(4000, 16)
-    assert abs(spread(features) - 1) < 0.01
-    assert spread(features[:1].expand(8, -1)) < 1e-6
+    assert abs(feature_std(features) - 1) < 0.01
+    assert feature_std(features[:1].expand(8, -1)) < 1e-6
 
 
 def test_effective_rank_counts_directions():
@@ -33,5 +33,5 @@ def test_similarities_of_pairs_and_of_the_rest():
 
 
 def test_unit_vectors_are_never_narrower_than_float32():
-    assert unit(torch.ones(2, 3, dtype=torch.bfloat16)).dtype == torch.float32
-    assert unit(torch.ones(2, 3, dtype=torch.float64)).dtype == torch.float64
+    assert l2_normalize(torch.ones(2, 3, dtype=torch.bfloat16)).dtype == torch.float32
+    assert l2_normalize(torch.ones(2, 3, dtype=torch.float64)).dtype == torch.float64

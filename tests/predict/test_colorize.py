@@ -6,24 +6,24 @@ import pytest
 import torch
 from PIL import Image
 
-from mmcontrast.cli import main
+from mmcontrast.cli.main import main
 from mmcontrast.encoders import TinyConv
 from mmcontrast.errors import InputError
-from mmcontrast.exporting import export
 from mmcontrast.methods import Colorization, SimCLR, SplitBrain
+from mmcontrast.models.exporting import export
 from mmcontrast.ops.color import lab_to_rgb, rgb_to_lab
 from mmcontrast.predict import Colorizer
 from mmcontrast.predict.colorize import paint
 
 
-def grey(channels: int = 1) -> TinyConv:
+def gray(channels: int = 1) -> TinyConv:
     return TinyConv(dim=8, in_channels=channels, image_size=32)
 
 
 @pytest.fixture(scope="module")
 def method() -> Colorization:
     torch.manual_seed(0)
-    return Colorization(grey(), predict="ab", width=16).eval()
+    return Colorization(gray(), predict="ab", width=16).eval()
 
 
 @pytest.fixture(scope="module")
@@ -31,8 +31,8 @@ def model(method, tmp_path_factory) -> str:
     return str(export(method, tmp_path_factory.mktemp("model") / "color"))
 
 
-def lightness(picture: np.ndarray) -> torch.Tensor:
-    return rgb_to_lab(torch.from_numpy(picture.copy()).permute(2, 0, 1).float() / 255)[0]
+def lightness(image: np.ndarray) -> torch.Tensor:
+    return rgb_to_lab(torch.from_numpy(image.copy()).permute(2, 0, 1).float() / 255)[0]
 
 
 def test_a_photograph_keeps_its_size_and_lightness(method, photographs):
@@ -41,40 +41,40 @@ def test_a_photograph_keeps_its_size_and_lightness(method, photographs):
         assert found.shape == photo.shape
         assert found.dtype == np.uint8
     soft = paint(photo, torch.full((2, 3, 4), 8.0))
-    assert (lightness(soft) - lightness(photo)).abs().mean() < 0.5  # rounding, and a few colours outside sRGB
+    assert (lightness(soft) - lightness(photo)).abs().mean() < 0.5  # rounding, and a few colors outside sRGB
     ab = rgb_to_lab(torch.from_numpy(soft).permute(2, 0, 1).float() / 255)[1:]
     assert (ab - 8).abs().median() < 1
 
 
-def test_its_own_colours_do_not_matter(method):
-    picture = np.random.default_rng(0).integers(60, 200, (32, 32, 3), dtype=np.uint8)
-    lab = rgb_to_lab(torch.from_numpy(picture).permute(2, 0, 1).float() / 255)
+def test_its_own_colors_do_not_matter(method):
+    image = np.random.default_rng(0).integers(60, 200, (32, 32, 3), dtype=np.uint8)
+    lab = rgb_to_lab(torch.from_numpy(image).permute(2, 0, 1).float() / 255)
     lab[1:] = 0
-    grey = (255 * lab_to_rgb(lab)).round().byte().permute(1, 2, 0).numpy()
-    found, expected = (Colorizer(method)(p)[0].astype(int) for p in (grey, picture))
-    assert np.abs(found - expected).mean() < 0.7  # of the rounding of grey
+    gray = (255 * lab_to_rgb(lab)).round().byte().permute(1, 2, 0).numpy()
+    found, expected = (Colorizer(method)(p)[0].astype(int) for p in (gray, image))
+    assert np.abs(found - expected).mean() < 0.7  # of the rounding of gray
 
 
-def test_pictures_of_many_shapes_in_batches_are_as_each_alone(method):
+def test_images_of_many_shapes_in_batches_are_as_each_alone(method):
     draw = np.random.default_rng(1)
-    pictures = [draw.integers(0, 256, (h, w, 3), dtype=np.uint8) for h, w in ((40, 64), (64, 40), (33, 33), (40, 64))]
-    alone = [Colorizer(method, batch_size=1)(picture)[0] for picture in pictures]
-    for found, expected in zip(Colorizer(method, batch_size=3)(pictures), alone, strict=True):
+    images = [draw.integers(0, 256, (h, w, 3), dtype=np.uint8) for h, w in ((40, 64), (64, 40), (33, 33), (40, 64))]
+    alone = [Colorizer(method, batch_size=1)(image)[0] for image in images]
+    for found, expected in zip(Colorizer(method, batch_size=3)(images), alone, strict=True):
         assert np.abs(found.astype(int) - expected.astype(int)).max() <= 1
 
 
-def test_strips_of_a_large_picture_meet(method, monkeypatch):
-    picture = np.random.default_rng(2).integers(0, 256, (50, 30, 3), dtype=np.uint8)
-    whole = Colorizer(method)(picture)[0]
+def test_strips_of_a_large_image_meet(method, monkeypatch):
+    image = np.random.default_rng(2).integers(0, 256, (50, 30, 3), dtype=np.uint8)
+    whole = Colorizer(method)(image)[0]
     monkeypatch.setattr("mmcontrast.predict.colorize._STRIP_PIXELS", 7 * 30)
-    assert np.array_equal(Colorizer(method)(picture)[0], whole)
+    assert np.array_equal(Colorizer(method)(image)[0], whole)
 
 
 def test_temperature_reaches_the_annealed_mean():
     torch.manual_seed(0)
-    picture = np.random.default_rng(3).integers(0, 256, (32, 32, 3), dtype=np.uint8)
-    for made in (Colorization(grey(), width=16), SplitBrain(grey(), grey(2), width=16)):
-        vivid, pale = (Colorizer(made, temperature=t)(picture)[0].astype(int) for t in (0.01, 1.0))
+    image = np.random.default_rng(3).integers(0, 256, (32, 32, 3), dtype=np.uint8)
+    for made in (Colorization(gray(), width=16), SplitBrain(gray(), gray(2), width=16)):
+        vivid, pale = (Colorizer(made, temperature=t)(image)[0].astype(int) for t in (0.01, 1.0))
         assert np.ptp(vivid, axis=2).mean() > np.ptp(pale, axis=2).mean() + 20
 
 
@@ -84,7 +84,7 @@ def test_the_command_line(model, photographs, tmp_path, capsys):
     with Image.open(photographs[0]) as photo:
         photo.convert("L").save(folder / "old.png")
         photo.resize((40, 30)).save(folder / "deeper" / "old.jpg")
-    (folder / "broken.jpg").write_bytes(b"no picture")
+    (folder / "broken.jpg").write_bytes(b"no image")
     out = tmp_path / "out"
     assert main(["predict", "colorize", "--model", model, "--out", str(out), str(folder)]) == 1
     said = capsys.readouterr()
@@ -130,4 +130,4 @@ def test_a_missing_file_is_a_row(model, tmp_path, capsys):
 
 def test_another_method_is_refused():
     with pytest.raises(InputError, match="the model is a SimCLR"):
-        Colorizer(SimCLR(grey(3), dim=4))
+        Colorizer(SimCLR(gray(3), dim=4))

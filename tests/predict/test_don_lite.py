@@ -5,12 +5,12 @@ import numpy as np
 import pytest
 import torch
 
-from mmcontrast.data.toy_scene import ToyScene, camera_around
-from mmcontrast.data.warps import RandomWarp
-from mmcontrast.loading import bundled
+from mmcontrast.cli.quickstart import PHOTOGRAPHS
+from mmcontrast.data.augment.warps import RandomWarp
+from mmcontrast.data.datasets.toy_scene import ToyScene, camera_around
+from mmcontrast.models.loading import bundled
 from mmcontrast.ops.geometry import reproject
-from mmcontrast.predict.correspond import DescriptorMatcher
-from mmcontrast.quickstart import PHOTOGRAPHS
+from mmcontrast.predict.match import DescriptorMatcher
 
 NAME = "don-lite"
 pytestmark = pytest.mark.skipif(NAME not in bundled(), reason=f"{NAME} is not bundled")

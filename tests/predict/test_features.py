@@ -8,9 +8,9 @@ from torch.testing import assert_close
 from mmcontrast.encoders import TimmEncoder, TinyConv
 from mmcontrast.encoders.pixels import RawPixels
 from mmcontrast.errors import InputError
-from mmcontrast.predict.feature_pictures import beside, colour_maps, stack, tsne
 from mmcontrast.predict.features import FeatureExtractor
-from mmcontrast.predict.patch_pca import PatchPCA, components, otsu
+from mmcontrast.viz.feature_maps import beside, color_maps, stack, tsne
+from mmcontrast.viz.patch_pca import PatchPCA, components, otsu
 
 
 @pytest.fixture(scope="module")
@@ -29,8 +29,8 @@ def test_vectors_are_the_encoders(tmp_path):
     torch.manual_seed(0)
     encoder = TinyConv(8)
     see = FeatureExtractor(encoder, "cpu", batch_size=2)
-    pictures = torch.randint(0, 256, (5, 3, 32, 32), dtype=torch.uint8)
-    assert_close(see(pictures), encoder(pictures.float() / 255).detach())
+    images = torch.randint(0, 256, (5, 3, 32, 32), dtype=torch.uint8)
+    assert_close(see(images), encoder(images.float() / 255).detach())
     assert see([]).shape == (0, 8)
     with pytest.raises(InputError, match="no such file"):
         see(tmp_path / "none.png")
@@ -50,9 +50,9 @@ def test_attention_is_seen_at_the_same_resolution():
     maps = see.attention(np.random.default_rng(0).integers(0, 256, (100, 150, 3), np.uint8))
     assert maps.shape == (2, 4, 6)
     assert (maps.sum((1, 2)) < 1).all()
-    coloured = colour_maps(torch.cat([maps.mean(0, keepdim=True), maps]))
-    assert [part.shape for part in coloured] == [(4, 6, 3)] * 3
-    brightest = np.unravel_index(coloured[1].astype(int).sum(2).argmax(), (4, 6))
+    colored = color_maps(torch.cat([maps.mean(0, keepdim=True), maps]))
+    assert [part.shape for part in colored] == [(4, 6, 3)] * 3
+    brightest = np.unravel_index(colored[1].astype(int).sum(2).argmax(), (4, 6))
     assert maps[0][brightest] == maps[0].max()
     with pytest.raises(InputError, match="has no attention"):
         FeatureExtractor(TinyConv(8), "cpu").attention(np.zeros((9, 9, 3), np.uint8))
@@ -83,17 +83,17 @@ def test_the_object_is_the_foreground_whatever_the_sign(objects, sign):
     expected[2:6, 3:8] = True
     for grid in grids:
         assert torch.equal(pca.mask(grid), expected)
-        colours = pca(grid)
-        assert colours.shape == (8, 10, 3)
-        assert not colours[~expected].any()
-        assert 0 < colours[expected].min() <= colours[expected].max() < 1
-    inside = torch.cat([pca.colours(grid[expected]) for grid in grids])
+        colors = pca(grid)
+        assert colors.shape == (8, 10, 3)
+        assert not colors[~expected].any()
+        assert 0 < colors[expected].min() <= colors[expected].max() < 1
+    inside = torch.cat([pca.colors(grid[expected]) for grid in grids])
     assert_close(inside.mean(0), torch.zeros(3), atol=1e-5, rtol=0)
     assert_close(inside.std(0, correction=0), torch.ones(3))
 
 
-def test_one_basis_for_all_pictures(objects):
-    """The same patch has the same colour in any picture, and without the choice of a foreground all have colours."""
+def test_one_basis_for_all_images(objects):
+    """The same patch has the same color in any image, and without the choice of a foreground all have colors."""
     pca = PatchPCA(objects)
     other = objects[0].clone()
     other[0] = objects[1][3]
@@ -101,7 +101,7 @@ def test_one_basis_for_all_pictures(objects):
     assert PatchPCA(objects, "all")(objects[0]).min() > 0
     with pytest.raises(InputError, match="region 'sky'"):
         PatchPCA(objects, "sky")
-    with pytest.raises(InputError, match="three colours need"):
+    with pytest.raises(InputError, match="three colors need"):
         PatchPCA([objects[0][:1, :2]])
 
 
@@ -115,8 +115,8 @@ def test_panels_in_rows():
 
 def test_a_map_keeps_groups_together():
     random = torch.Generator().manual_seed(0)
-    centres = torch.eye(3).repeat_interleave(8, 0)
-    places = tsne(centres + 0.02 * torch.randn(24, 3, generator=random))
+    centers = torch.eye(3).repeat_interleave(8, 0)
+    places = tsne(centers + 0.02 * torch.randn(24, 3, generator=random))
     assert places.shape == (24, 2)
     middles = places.reshape(3, 8, 2).mean(1)
     inside = np.linalg.norm(places.reshape(3, 8, 2) - middles[:, None], axis=2).max()
@@ -124,5 +124,5 @@ def test_a_map_keeps_groups_together():
     assert inside < between
 
 
-def test_a_picture_of_one_pixel_is_seen():
+def test_a_image_of_one_pixel_is_seen():
     assert FeatureExtractor(TinyConv(8), "cpu")(Image.new("RGB", (1, 1))).shape == (1, 8)

@@ -5,7 +5,7 @@ import torch
 from mmcontrast.encoders.vit import ViT
 from mmcontrast.errors import InputError
 from mmcontrast.methods.mae import MAE
-from mmcontrast.predict import inside
+from mmcontrast.predict import look_inside as inside
 
 
 @pytest.fixture(scope="module")
@@ -16,42 +16,42 @@ def mae() -> MAE:
 
 
 @pytest.fixture(scope="module")
-def picture() -> np.ndarray:
+def image() -> np.ndarray:
     return np.random.default_rng(0).integers(0, 100, (80, 120, 3), dtype=np.uint8)
 
 
 @pytest.mark.parametrize("share", [0.25, 0.75])
-def test_the_share_of_hidden_patches_is_the_one_asked_for(mae, picture, share):
-    (seen, _), (painted, _) = inside.hidden_patches(mae, picture, share, key=3)
-    grey = (seen == 128).all(-1)
-    assert grey.mean() == pytest.approx(share, abs=1 / 64)
-    assert (painted[~grey] == seen[~grey]).all()
-    assert (painted[grey] != seen[grey]).any()
+def test_the_share_of_hidden_patches_is_the_one_asked_for(mae, image, share):
+    (seen, _), (painted, _) = inside.hidden_patches(mae, image, share, key=3)
+    gray = (seen == 128).all(-1)
+    assert gray.mean() == pytest.approx(share, abs=1 / 64)
+    assert (painted[~gray] == seen[~gray]).all()
+    assert (painted[gray] != seen[gray]).any()
     assert mae.mask_ratio == 0.75
 
 
-def test_another_key_hides_other_patches(mae, picture):
-    hidden = [(inside.hidden_patches(mae, picture, 0.5, key)[0][0] == 128).all(-1) for key in (1, 2)]
+def test_another_key_hides_other_patches(mae, image):
+    hidden = [(inside.hidden_patches(mae, image, 0.5, key)[0][0] == 128).all(-1) for key in (1, 2)]
     assert 0.2 < (hidden[0] != hidden[1]).mean() < 0.8
 
 
-def test_each_head_has_a_map(mae, picture):
-    shown = inside.attention(mae, picture)
+def test_each_head_has_a_map(mae, image):
+    shown = inside.attention(mae, image)
     assert [caption for _, caption in shown] == ["all heads", "head 1", "head 2", "head 3"]
     assert all(part.ndim == 3 and part.dtype == np.uint8 for part, _ in shown)
 
 
-def test_patch_colours_and_activations(mae, picture):
-    assert [part.shape[2] for part, _ in inside.patch_colours(mae, picture)] == [3, 3]
-    assert [caption for _, caption in inside.activations(mae, picture)] == ["block 1", "block 2"]
+def test_patch_colors_and_activations(mae, image):
+    assert [part.shape[2] for part, _ in inside.patch_colors(mae, image)] == [3, 3]
+    assert [caption for _, caption in inside.activations(mae, image)] == ["block 1", "block 2"]
 
 
-def test_models_that_cannot_say_so(mae, picture):
+def test_models_that_cannot_say_so(mae, image):
     with pytest.raises(InputError, match="trained by Colorization"):
-        inside.colours(mae.encoder, picture)
+        inside.colors(mae.encoder, image)
     with pytest.raises(InputError, match="trained by MAE"):
-        inside.hidden_patches(mae.encoder, picture, 0.5, 0)
+        inside.hidden_patches(mae.encoder, image, 0.5, 0)
     with pytest.raises(InputError, match="no puzzle"):
-        inside.puzzle(mae.encoder, picture, 0)
+        inside.puzzle(mae.encoder, image, 0)
     with pytest.raises(InputError, match="between 0 and 1"):
-        inside.hidden_patches(mae, picture, 1.5, 0)
+        inside.hidden_patches(mae, image, 1.5, 0)

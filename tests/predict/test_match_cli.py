@@ -6,9 +6,9 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from mmcontrast.cli import main
-from mmcontrast.data.toy_scene import ToyScene, camera_around
-from mmcontrast.data.video_writer import VideoWriter
+from mmcontrast.cli.main import main
+from mmcontrast.data.datasets.toy_scene import ToyScene, camera_around
+from mmcontrast.data.io.video_writer import VideoWriter
 
 
 @pytest.fixture
@@ -28,7 +28,7 @@ def run(*arguments):
     return main(["predict", "match", "--model", "lab", *map(str, arguments)])
 
 
-def test_points_are_found_in_pictures(views, tmp_path, capsys):
+def test_points_are_found_in_images(views, tmp_path, capsys):
     out = tmp_path / "out"
     bad = views / "bad.png"
     bad.write_bytes(b"nothing")
@@ -44,11 +44,11 @@ def test_points_are_found_in_pictures(views, tmp_path, capsys):
     assert 0 <= float(moved["confidence"]) <= 1
     assert np.hypot(float(moved["x"]) - 40, float(moved["y"]) - 30) < 12
     assert error["error"].startswith("cannot be decoded")
-    picture = np.array(Image.open(out / "v1.png"))
-    assert picture.shape == (72, 3 * 96 + 12, 3)
+    image = np.array(Image.open(out / "v1.png"))
+    assert image.shape == (72, 3 * 96 + 12, 3)
 
 
-def test_points_are_found_in_a_film(views, tmp_path):
+def test_points_are_found_in_a_video(views, tmp_path):
     frames = tmp_path / "frames"
     frames.mkdir()
     for i in range(3):
@@ -64,44 +64,44 @@ def test_points_are_found_in_a_film(views, tmp_path):
     [("40", "wanted pairs"), (";", "wanted pairs"), ("a,b", "wanted pairs"), ("400,3", "outside the reference")],
 )
 def test_points_that_cannot_be_are_refused(views, tmp_path, capsys, at, message):
-    picture = views / "v0.png"
-    assert run("--reference", picture, "--at", at, "--image", picture, "--out", tmp_path / "out") == 2
+    image = views / "v0.png"
+    assert run("--reference", image, "--at", at, "--image", image, "--out", tmp_path / "out") == 2
     assert message in capsys.readouterr().err
 
 
-def test_no_picture_that_was_given_is_overwritten(views):
-    pictures = [views / f"v{i}.png" for i in range(3)]
-    given = [path.read_bytes() for path in pictures]
-    assert run("--reference", pictures[0], "--at", "40,30", "--image", *pictures[1:], "--out", views) == 0
-    assert [path.read_bytes() for path in pictures] == given
+def test_no_image_that_was_given_is_overwritten(views):
+    images = [views / f"v{i}.png" for i in range(3)]
+    given = [path.read_bytes() for path in images]
+    assert run("--reference", images[0], "--at", "40,30", "--image", *images[1:], "--out", views) == 0
+    assert [path.read_bytes() for path in images] == given
     assert np.array(Image.open(views / "v1_.png")).shape == (72, 3 * 96 + 12, 3)
     assert (views / "v2_.png").exists()
 
 
 def test_what_cannot_be_looked_in_is_refused_before_anything_is_written(views, tmp_path, capsys):
     (views / "none").mkdir()
-    picture, out = views / "v0.png", tmp_path / "out"
+    image, out = views / "v0.png", tmp_path / "out"
     for where, message in (
-        (("--image", views / "none"), f"no pictures in {views / 'none'}"),
+        (("--image", views / "none"), f"no images in {views / 'none'}"),
         (("--video", views / "no.mp4"), "no.mp4: no such file"),
-        (("--image", picture, "--resolution", "0"), "resolution is 0"),
+        (("--image", image, "--resolution", "0"), "resolution is 0"),
     ):
-        assert run("--reference", picture, "--at", "40,30;", *where, "--out", out) == 2
+        assert run("--reference", image, "--at", "40,30;", *where, "--out", out) == 2
         assert message in capsys.readouterr().err
     assert not out.exists()
 
 
-def test_a_film_that_ends_early_is_told(views, tmp_path, capsys):
+def test_a_video_that_ends_early_is_told(views, tmp_path, capsys):
     frames = np.random.default_rng(0).integers(0, 255, (20, 72, 96, 3), dtype=np.uint8)
-    with VideoWriter(tmp_path / "film.mp4", fps=10, quality=10) as writer:
+    with VideoWriter(tmp_path / "video.mp4", fps=10, quality=10) as writer:
         for frame in frames:
             writer.write(frame)
-    data = (tmp_path / "film.mp4").read_bytes()
-    (tmp_path / "film.mp4").write_bytes(data[: len(data) * 2 // 3])
+    data = (tmp_path / "video.mp4").read_bytes()
+    (tmp_path / "video.mp4").write_bytes(data[: len(data) * 2 // 3])
     out = tmp_path / "out"
-    assert run("--reference", views / "v0.png", "--at", "40,30", "--video", tmp_path / "film.mp4", "--out", out) == 1
+    assert run("--reference", views / "v0.png", "--at", "40,30", "--video", tmp_path / "video.mp4", "--out", out) == 1
     assert "of 20 frames are there" in capsys.readouterr().err
     assert 5 < len(rows(out)) < 20
-    film = out / "matches.mp4"
-    assert run("--reference", views / "v0.png", "--at", "40,30", "--video", film, "--out", out) == 2
+    video = out / "matches.mp4"
+    assert run("--reference", views / "v0.png", "--at", "40,30", "--video", video, "--out", out) == 2
     assert "would be written over" in capsys.readouterr().err

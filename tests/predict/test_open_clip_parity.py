@@ -5,7 +5,7 @@ import pytest
 import torch
 from PIL import Image
 
-from mmcontrast.loading import load
+from mmcontrast.models.loading import load
 from mmcontrast.predict.zero_shot import ZeroShotClassifier
 from tests import checkpoints
 

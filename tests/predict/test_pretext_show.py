@@ -3,11 +3,11 @@
 import pytest
 import torch
 
-from mmcontrast.cli import main
+from mmcontrast.cli.main import main
 from mmcontrast.encoders import TinyConv
-from mmcontrast.exporting import export
 from mmcontrast.methods import Colorization, Inpainting, Method, SplitBrain
-from tests.evals.labelled_pictures import picture_size, write_colours
+from mmcontrast.models.exporting import export
+from tests.evals.labeled_images import image_size, write_colors
 
 
 def tiny(channels: int = 3) -> TinyConv:
@@ -23,15 +23,15 @@ METHODS = {
 
 @pytest.mark.parametrize("name", METHODS)
 def test_what_a_method_paints_is_shown_on_a_sheet(name: str, tmp_path, capsys):
-    photos = write_colours(tmp_path / "photos", 2, 20, 0)
+    photos = write_colors(tmp_path / "photos", 2, 20, 0)
     method: Method = METHODS[name]().eval()
-    shown = method.pictures(torch.rand(2, 3, 16, 16), torch.arange(2))
+    shown = method.images(torch.rand(2, 3, 16, 16), torch.arange(2))
     assert next(iter(shown)) == "photograph"
-    assert all(picture.shape == (2, 3, 16, 16) for picture in shown.values())
-    assert all(picture.min() >= 0 and picture.max() <= 1 for picture in shown.values())
+    assert all(image.shape == (2, 3, 16, 16) for image in shown.values())
+    assert all(image.min() >= 0 and image.max() <= 1 for image in shown.values())
     model = str(export(method, tmp_path / "model"))
     arguments = ["predict", "features", str(photos), "--model", model, "--out", str(tmp_path / "out"), "--show"]
     assert main([*arguments, name]) == 0
-    assert picture_size(tmp_path / "out" / f"{name}.png") > 200
+    assert image_size(tmp_path / "out" / f"{name}.png") > 200
     assert main([*arguments, "rotation"]) == 2
     assert f"is a {type(method).__name__}; give a model trained by Rotation" in capsys.readouterr().err

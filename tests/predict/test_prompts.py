@@ -5,9 +5,9 @@ import pytest
 import torch
 
 from mmcontrast.errors import InputError
-from mmcontrast.predict.cache import cache_directory, content_key, fingerprint, load_array, save_array
-from mmcontrast.predict.prompts import PromptSet, embed_prompts
-from tests.colour_clip import colour_clip
+from mmcontrast.inference.cache import cache_directory, content_key, fingerprint, load_array, save_array
+from mmcontrast.inference.prompts import PromptSet, embed_prompts
+from tests.color_clip import color_clip
 
 
 @pytest.mark.parametrize(
@@ -46,11 +46,11 @@ def test_template_sets_sizes_and_own_templates(tmp_path):
 def test_a_label_beyond_the_context_is_named_with_its_counts():
     label = "one two three four five six seven eight"
     with pytest.raises(InputError, match=f"label '{label}' needs 13 tokens .* the model reads 12"):
-        embed_prompts(colour_clip(), PromptSet(["red", label], ["a nice photo of {} ."]), cache=False)
+        embed_prompts(color_clip(), PromptSet(["red", label], ["a nice photo of {} ."]), cache=False)
 
 
 def test_vectors_come_from_disk_when_nothing_changed(tmp_path):
-    first, second, other = colour_clip(), colour_clip(), colour_clip()
+    first, second, other = color_clip(), color_clip(), color_clip()
     prompts = PromptSet(["red", "blue"])
     vectors = embed_prompts(first, prompts, cache=tmp_path)
     assert first.text_encoder.texts_read == 14
@@ -72,10 +72,10 @@ def test_vectors_come_from_disk_when_nothing_changed(tmp_path):
 @pytest.mark.parametrize("damage", [b"", b"\x93NUMPY\x01\x00", b"not numpy at all"])
 def test_a_damaged_cache_file_is_made_anew(tmp_path, damage):
     prompts = PromptSet(["red", "blue"])
-    vectors = embed_prompts(colour_clip(), prompts, cache=tmp_path)
+    vectors = embed_prompts(color_clip(), prompts, cache=tmp_path)
     (file,) = tmp_path.rglob("*.npy")
     file.write_bytes(damage)
-    torch.testing.assert_close(embed_prompts(colour_clip(), prompts, cache=tmp_path), vectors)
+    torch.testing.assert_close(embed_prompts(color_clip(), prompts, cache=tmp_path), vectors)
     torch.testing.assert_close(load_array(file), vectors)
 
 
@@ -90,7 +90,7 @@ def test_a_cache_that_cannot_be_written_does_no_harm(tmp_path):
     occupied.write_text("")
     save_array(occupied / "a.npy", torch.ones(2))
     assert load_array(occupied / "a.npy") is None
-    assert embed_prompts(colour_clip(), PromptSet(["red"]), cache=occupied).shape == (1, 3)
+    assert embed_prompts(color_clip(), PromptSet(["red"]), cache=occupied).shape == (1, 3)
 
 
 def test_saving_leaves_only_the_whole_file(tmp_path):
@@ -127,7 +127,7 @@ def test_keys_tell_contents_apart():
 
 
 def test_many_labels_are_streamed():
-    clip = colour_clip()
+    clip = color_clip()
     sizes = []
     clip.text_encoder.register_forward_pre_hook(lambda _, args: sizes.append(len(args[0])))
     labels = [f"red number {i}" for i in range(3000)]

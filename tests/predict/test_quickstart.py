@@ -3,11 +3,11 @@ import csv
 import pytest
 from PIL import Image
 
-import mmcontrast.quickstart as quickstart
-from mmcontrast.cli import main
-from mmcontrast.loading import bundled
-from mmcontrast.predict.contact_sheet import draw_contact_sheet
-from tests.colour_clip import colour_clip
+import mmcontrast.cli.quickstart as quickstart
+from mmcontrast.cli.main import main
+from mmcontrast.models.loading import bundled
+from mmcontrast.viz.contact_sheet import draw_contact_sheet
+from tests.color_clip import color_clip
 
 
 def test_every_photograph_is_found():
@@ -15,21 +15,21 @@ def test_every_photograph_is_found():
 
 
 def test_a_contact_sheet_of_one_and_of_many(tmp_path):
-    picture = Image.new("RGB", (40, 30), "teal")
-    draw_contact_sheet([picture], [[("a label that is far too long for its bar", 0.7)]], tmp_path / "one.png")
-    draw_contact_sheet([picture] * 5, [[("cat", 0.9), ("dog", 0.1)]] * 5, tmp_path / "deep" / "five.png", "title")
+    image = Image.new("RGB", (40, 30), "teal")
+    draw_contact_sheet([image], [[("a label that is far too long for its bar", 0.7)]], tmp_path / "one.png")
+    draw_contact_sheet([image] * 5, [[("cat", 0.9), ("dog", 0.1)]] * 5, tmp_path / "deep" / "five.png", "title")
     with Image.open(tmp_path / "one.png") as one, Image.open(tmp_path / "deep" / "five.png") as five:
         assert five.width > 2 * one.width
         assert five.height > one.height
 
 
 @pytest.fixture
-def _colour(monkeypatch):
-    monkeypatch.setattr("mmcontrast.predict.zero_shot.load", lambda name: colour_clip())
+def _color(monkeypatch):
+    monkeypatch.setattr("mmcontrast.predict.zero_shot.load", lambda name: color_clip())
     monkeypatch.setattr(quickstart, "LABELS", ("red", "green", "blue"))
 
 
-@pytest.mark.usefixtures("_colour")
+@pytest.mark.usefixtures("_color")
 def test_it_prints_a_table_of_80_columns_and_writes_its_files(tmp_path, capsys, monkeypatch):
     monkeypatch.chdir(tmp_path)
     assert main(["quickstart"]) == 0
@@ -42,7 +42,7 @@ def test_it_prints_a_table_of_80_columns_and_writes_its_files(tmp_path, capsys, 
     assert (tmp_path / "zero_shot.png").stat().st_size > 10_000
 
 
-@pytest.mark.usefixtures("_colour")
+@pytest.mark.usefixtures("_color")
 def test_missing_photographs_are_skipped(tmp_path, capsys, monkeypatch):
     gone = (quickstart.Photograph("no_such_package", "a.jpg"), quickstart.Photograph("gradio", "no/such/file.jpg"))
     monkeypatch.setattr(quickstart, "PHOTOGRAPHS", (*gone, quickstart.PHOTOGRAPHS[-1]))

@@ -7,20 +7,20 @@ import av
 import numpy as np
 import pytest
 
-from mmcontrast.cli import main
-from mmcontrast.data.masks import read_mask, write_mask
-from mmcontrast.data.video import VideoFile
-from mmcontrast.data.video_writer import VideoWriter
+from mmcontrast.cli.main import main
+from mmcontrast.cli.predict_track import add_track
+from mmcontrast.data.io.masks import read_mask, write_mask
+from mmcontrast.data.io.video import VideoFile
+from mmcontrast.data.io.video_writer import VideoWriter
 from mmcontrast.errors import InputError
 from mmcontrast.predict import track_writer
-from mmcontrast.predict.track_cli import add_track
 
 HEIGHT, WIDTH, FRAMES = 97, 129, 6  # odd sizes
 
 
 @pytest.fixture(scope="module")
 def clip(tmp_path_factory):
-    """A film of a bright disc that moves right, as .mp4, with the mask of its first frame."""
+    """A video of a bright disc that moves right, as .mp4, with the mask of its first frame."""
     folder = tmp_path_factory.mktemp("clip")
     y, x = np.mgrid[:HEIGHT, :WIDTH]
     ground = (70 + 40 * np.sin(x / 9) * np.cos(y / 7)).astype(np.uint8)
@@ -68,7 +68,7 @@ def test_points(clip, tmp_path):
     assert not (tmp_path / "overlay.mp4").exists()
 
 
-def test_colours(clip, tmp_path):
+def test_colors(clip, tmp_path):
     folder, _ = clip
     assert run("--video", folder / "clip.mp4", "--colors", "--out", tmp_path) == 0
     video = VideoFile(tmp_path / "colors.mp4")
@@ -76,7 +76,7 @@ def test_colours(clip, tmp_path):
     assert np.ptp(video[-1].astype(int), axis=2).mean() > 20
 
 
-def test_a_cut_off_film_is_tracked_as_far_as_it_goes(tmp_path, capsys):
+def test_a_cut_off_video_is_tracked_as_far_as_it_goes(tmp_path, capsys):
     noisy = np.random.default_rng(0).integers(0, 255, (30, 64, 64, 3), dtype=np.uint8)
     with VideoWriter(tmp_path / "noise.mp4") as writer:
         for frame in noisy:
@@ -90,7 +90,7 @@ def test_a_cut_off_film_is_tracked_as_far_as_it_goes(tmp_path, capsys):
     assert f"{done} of 30 frames" in captured.err
 
 
-def test_a_film_is_never_written_over(clip, tmp_path):
+def test_a_video_is_never_written_over(clip, tmp_path):
     folder, _ = clip
     for name, what in (("overlay.mp4", ("--points", "9,9")), ("colors.mp4", ("--colors",))):
         shutil.copy(folder / "clip.mp4", tmp_path / name)
@@ -104,19 +104,19 @@ def test_mistakes_have_one_sentence(clip, tmp_path):
     folder, _ = clip
     write_mask(tmp_path / "small.png", np.ones((5, 7), np.uint8))
     (tmp_path / "empty.mp4").touch()
-    film = ("--video", folder / "clip.mp4", "--out", tmp_path / "out")
+    video = ("--video", folder / "clip.mp4", "--out", tmp_path / "out")
     cases = [
-        ((*film, "--mask", tmp_path / "small.png"), r"small\.png: is 7x5, the film is 130x98"),
-        ((*film, "--mask", tmp_path / "none.png"), r"none\.png: no such file"),
-        ((*film, "--points", "1,2,3"), "wanted pairs"),
-        ((*film, "--points", "a,b"), "wanted pairs"),
-        ((*film, "--points", "500,2"), "500,2; x goes to 129"),
-        ((*film, "--points", "5,2", "--color-frame", "x.png"), "--colors"),
-        ((*film, "--colors", "--color-frame", tmp_path / "small.png"), r"small\.png: is 7x5, the film is 130x98"),
-        ((*film, "--colors", "--color-frame", tmp_path / "none.png"), r"none\.png: no such file"),
+        ((*video, "--mask", tmp_path / "small.png"), r"small\.png: is 7x5, the video is 130x98"),
+        ((*video, "--mask", tmp_path / "none.png"), r"none\.png: no such file"),
+        ((*video, "--points", "1,2,3"), "wanted pairs"),
+        ((*video, "--points", "a,b"), "wanted pairs"),
+        ((*video, "--points", "500,2"), "500,2; x goes to 129"),
+        ((*video, "--points", "5,2", "--color-frame", "x.png"), "--colors"),
+        ((*video, "--colors", "--color-frame", tmp_path / "small.png"), r"small\.png: is 7x5, the video is 130x98"),
+        ((*video, "--colors", "--color-frame", tmp_path / "none.png"), r"none\.png: no such file"),
         (("--video", tmp_path / "empty.mp4", "--out", tmp_path, "--points", "1,1"), r"empty\.mp4: is empty"),
         (("--video", folder / "clip.mp4", "--out", folder / "first.png" / "x", "--points", "1,1"), "cannot be written"),
-        ((*film[:2], "--out", "/proc", "--points", "5,2"), r"--out /proc: cannot be written"),
+        ((*video[:2], "--out", "/proc", "--points", "5,2"), r"--out /proc: cannot be written"),
     ]
     for arguments, message in cases:
         with pytest.raises(InputError, match=message):

@@ -8,7 +8,7 @@ from PIL import Image
 
 from mmcontrast.errors import InputError
 from mmcontrast.predict.zero_shot import ZeroShotClassifier
-from tests.colour_clip import colour_clip
+from tests.color_clip import color_clip
 
 LABELS = ["red", "green", "blue"]
 
@@ -19,7 +19,7 @@ def solid(*rgb, size=(12, 9)):
 
 @pytest.fixture
 def classify():
-    return ZeroShotClassifier(colour_clip(), LABELS, device="cpu", batch_size=2)
+    return ZeroShotClassifier(color_clip(), LABELS, device="cpu", batch_size=2)
 
 
 def test_probabilities_are_the_softmax_of_scaled_cosines(classify):
@@ -49,10 +49,10 @@ def test_every_kind_of_input_gives_the_same_row(classify, tmp_path):
 
 @pytest.mark.parametrize("batch_size", [1, 3, 7, 100])
 def test_any_batch_size_keeps_order(batch_size):
-    classify = ZeroShotClassifier(colour_clip(), LABELS, device="cpu", batch_size=batch_size)
+    classify = ZeroShotClassifier(color_clip(), LABELS, device="cpu", batch_size=batch_size)
     truth = [i * i % 3 for i in range(7)]
-    pictures = [solid(*(255 * np.eye(3, dtype=int)[c]).tolist()) for c in truth]
-    assert classify(pictures).argmax(1).tolist() == truth
+    images = [solid(*(255 * np.eye(3, dtype=int)[c]).tolist()) for c in truth]
+    assert classify(images).argmax(1).tolist() == truth
     assert classify([]).shape == (0, 3)
 
 
@@ -65,38 +65,38 @@ def test_top_gives_names_and_scores_best_first(classify):
 
 def test_a_mapping_brings_its_own_prompts():
     labels = {"warm": ["red"], "cold": ["green", "blue"]}
-    classify = ZeroShotClassifier(colour_clip(), labels, device="cpu")
+    classify = ZeroShotClassifier(color_clip(), labels, device="cpu")
     assert classify.labels == ["warm", "cold"]
     torch.testing.assert_close(classify.vectors, torch.tensor([[1, 0, 0], [0, 0.5**0.5, 0.5**0.5]]))
 
 
 def test_vectors_average_unit_vectors_and_are_normalised_again():
-    classify = ZeroShotClassifier(colour_clip(), ["red"], ["{}", "{} green green green"], device="cpu")
+    classify = ZeroShotClassifier(color_clip(), ["red"], ["{}", "{} green green green"], device="cpu")
     second = torch.tensor([1.0, 3.0, 0.0]) / math.sqrt(10)
     mean = (torch.tensor([1.0, 0.0, 0.0]) + second) / 2
     torch.testing.assert_close(classify.vectors[0], mean / mean.norm())
 
 
-def test_an_unreadable_picture_is_named(classify, tmp_path):
+def test_an_unreadable_image_is_named(classify, tmp_path):
     broken = tmp_path / "broken.jpg"
-    broken.write_bytes(b"no picture")
+    broken.write_bytes(b"no image")
     with pytest.raises(InputError, match=r"broken\.jpg"):
         classify([solid(0, 0, 0), broken])
     with pytest.raises(InputError, match=r"absent\.jpg: no such file"):
         classify("absent.jpg")
-    with pytest.raises(InputError, match="int is no picture"):
+    with pytest.raises(InputError, match="int is no image"):
         classify(3)
     blocks = list(classify.stream([broken, solid(255, 0, 0), broken, broken]))
     assert [len(logits) for logits, _ in blocks] == [1, 0]
     assert [[error is None for error in errors] for _, errors in blocks] == [[False, True], [False, False]]
 
 
-def test_later_pictures_are_decoded_while_the_encoder_works(tmp_path):
+def test_later_images_are_decoded_while_the_encoder_works(tmp_path):
     files = []
     for i in range(6):
         files.append(tmp_path / f"{i}.png")
         solid(255, 0, 0).save(files[-1])
-    model, read, enough = colour_clip(), [], threading.Event()
+    model, read, enough = color_clip(), [], threading.Event()
 
     def feed():
         for file in files:
@@ -121,7 +121,7 @@ def test_a_stream_is_read_no_further_than_needed():
             drawn.append(1)
             yield solid(255, 0, 0)
 
-    classify = ZeroShotClassifier(colour_clip(), LABELS, device="cpu", batch_size=2)
+    classify = ZeroShotClassifier(color_clip(), LABELS, device="cpu", batch_size=2)
     stream = classify.stream(endless())
     next(stream)
     stream.close()
@@ -135,11 +135,11 @@ def _ends(thread):
 
 
 def test_the_model_may_be_a_name(monkeypatch):
-    monkeypatch.setattr("mmcontrast.predict.zero_shot.load", lambda name: {"colour": colour_clip()}[name])
-    assert ZeroShotClassifier("colour", LABELS, device="cpu").top(solid(0, 0, 9), 1)[0][0].label == "blue"
+    monkeypatch.setattr("mmcontrast.predict.zero_shot.load", lambda name: {"color": color_clip()}[name])
+    assert ZeroShotClassifier("color", LABELS, device="cpu").top(solid(0, 0, 9), 1)[0][0].label == "blue"
 
 
 def test_an_encoder_without_text_is_refused(monkeypatch):
-    monkeypatch.setattr("mmcontrast.predict.zero_shot.load", lambda name: colour_clip().encoder)
+    monkeypatch.setattr("mmcontrast.predict.zero_shot.load", lambda name: color_clip().encoder)
     with pytest.raises(InputError, match="no text tower"):
         ZeroShotClassifier("encoder", LABELS)

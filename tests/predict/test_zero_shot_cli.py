@@ -6,28 +6,28 @@ import sys
 import pytest
 from PIL import Image
 
-from mmcontrast.cli import main
-from mmcontrast.predict.rows import Row, open_sink
-from tests.colour_clip import colour_clip
+from mmcontrast.cli.main import main
+from mmcontrast.inference.result_table import Row, open_sink
+from tests.color_clip import color_clip
 
 
 @pytest.fixture(autouse=True)
 def _model(monkeypatch):
-    monkeypatch.setattr("mmcontrast.predict.zero_shot.load", lambda name: colour_clip())
+    monkeypatch.setattr("mmcontrast.predict.zero_shot.load", lambda name: color_clip())
 
 
 @pytest.fixture
 def folder(tmp_path):
     folder = tmp_path / "photos"
     (folder / "deep" / "er").mkdir(parents=True)
-    for name, colour in {"b.png": "red", "a.JPG": "lime", "deep/er/c.webp": "blue", ".hidden.png": "red"}.items():
-        Image.new("RGB", (20, 10), colour).save(folder / name)
-    (folder / "notes.txt").write_text("no picture")
+    for name, color in {"b.png": "red", "a.JPG": "lime", "deep/er/c.webp": "blue", ".hidden.png": "red"}.items():
+        Image.new("RGB", (20, 10), color).save(folder / name)
+    (folder / "notes.txt").write_text("no image")
     return folder
 
 
 def run(*arguments):
-    return main(["predict", "zero-shot", "--model", "colour", "--device", "cpu", *map(str, arguments)])
+    return main(["predict", "zero-shot", "--model", "color", "--device", "cpu", *map(str, arguments)])
 
 
 def rows(file):
@@ -144,9 +144,9 @@ def test_bad_arguments_exit_2_with_a_sentence(folder, arguments, message, capsys
     assert not shown.out
 
 
-def test_a_folder_without_pictures_is_refused(tmp_path, capsys):
+def test_a_folder_without_images_is_refused(tmp_path, capsys):
     assert run("--labels", "cat", tmp_path) == 2
-    assert f"no pictures in {tmp_path}" in capsys.readouterr().err
+    assert f"no images in {tmp_path}" in capsys.readouterr().err
 
 
 def test_labels_from_files(folder, tmp_path):
@@ -179,6 +179,6 @@ def test_an_output_that_cannot_be_written_is_refused(folder, tmp_path, capsys):
 
 
 def test_parsers_do_not_import_torch():
-    modules = "mmcontrast.predict.cli, mmcontrast.evals.cli, mmcontrast.quickstart"
+    modules = "mmcontrast.cli.predict, mmcontrast.cli.eval, mmcontrast.cli.quickstart"
     code = f"import sys, {modules}; sys.exit('torch' in sys.modules)"
     assert subprocess.run([sys.executable, "-c", code], check=False).returncode == 0

@@ -11,7 +11,7 @@ import pytest
 PROGRAM = """
 import hashlib, json, os, sys
 from pathlib import Path
-from mmcontrast.train.failure import TrainingError
+from mmcontrast.train.errors import TrainingError
 from tests.train.tiny import train
 
 run = Path(sys.argv[1]) / "run"

@@ -11,16 +11,16 @@ from mmcontrast.losses import (
     clip_loss,
     color_bins,
     dino_loss,
+    ibot_loss,
     info_nce,
+    inpainting_loss,
     koleo,
     masked_patches,
     nt_xent,
-    painted_hole,
-    patch_loss,
     siglip_loss,
     sinkhorn,
 )
-from mmcontrast.losses.cycle import cycle_walk
+from mmcontrast.losses.cycle import contrastive_random_walk
 from mmcontrast.losses.dense import (
     distance_weight,
     match_loss,
@@ -28,7 +28,7 @@ from mmcontrast.losses.dense import (
     pixel_info_nce,
     triplet_loss,
 )
-from mmcontrast.ops.sphere import unit
+from mmcontrast.ops.sphere import l2_normalize
 from tests.robustness.fuzz import KINDS, SEEDS, SIZES, assert_finite, fuzz, numbers, order
 
 PAIRS: dict[str, Any] = {
@@ -37,7 +37,9 @@ PAIRS: dict[str, Any] = {
     "siglip": lambda a, b, scale, ids: siglip_loss(a, b, scale, -scale / 2, ids),
     "nt_xent": lambda a, b, scale, ids: nt_xent(a, b, 1 / scale),
     "info_nce": lambda a, b, scale, ids: info_nce(a, b, 1 / scale),
-    "info_nce, queue": lambda a, b, scale, ids: info_nce(a, b, 1 / scale, unit(numbers(5, 7, a.shape[1])).to(a)),
+    "info_nce, queue": lambda a, b, scale, ids: info_nce(
+        a, b, 1 / scale, l2_normalize(numbers(5, 7, a.shape[1])).to(a)
+    ),
 }
 SYMMETRIC = {"clip", "clip, repeats", "siglip", "nt_xent"}
 DTYPES = st.sampled_from([torch.float32, torch.float64])
@@ -45,7 +47,7 @@ DTYPES = st.sampled_from([torch.float32, torch.float64])
 
 def vectors(seed: int, count: int, dim: int, kind: str, dtype: torch.dtype) -> tuple[Tensor, Tensor, Tensor]:
     """Two sets of unit vectors that take gradients, and ids of which some repeat."""
-    a, b = (unit(numbers(seed + i, count, dim, kind=kind)).to(dtype).requires_grad_() for i in (0, 1))
+    a, b = (l2_normalize(numbers(seed + i, count, dim, kind=kind)).to(dtype).requires_grad_() for i in (0, 1))
     return a, b, torch.randint(0, count, (count,), generator=torch.Generator().manual_seed(seed))
 
 
@@ -94,9 +96,9 @@ def test_distillation(seed: int, views: int, count: int, prototypes: int, kind: 
     assert_close(dino_loss(higher, teacher, temperature), value, rtol=1e-6, atol=1e-6)
 
     weight = torch.rand(count, dtype=torch.float64, generator=torch.Generator().manual_seed(seed))
-    hidden = patch_loss(student[0], teacher[0], weight, count, temperature)
+    hidden = ibot_loss(student[0], teacher[0], weight, count, temperature)
     assert_finite(hidden, student)
-    assert_close(patch_loss(student[0, places], teacher[0, places], weight[places], count, temperature), hidden)
+    assert_close(ibot_loss(student[0, places], teacher[0, places], weight[places], count, temperature), hidden)
 
 
 @fuzz(seed=SEEDS, count=SIZES, prototypes=SIZES, temperature=st.floats(0.04, 1), dtype=DTYPES)
@@ -135,14 +137,19 @@ def test_cycle_walk(seed: int, frames: int, nodes: int, dim: int, kind: str, tem
     features = numbers(seed, 2, frames, nodes, dim, kind=kind)
     kept = numbers(seed, 2, frames - 1, nodes, nodes) > 0
     for edges in (None, kept):
-        value, returned = cycle_walk(features, temperature, edges)
+        value, returned = contrastive_random_walk(features, temperature, edges)
         assert_finite(value)
         assert value > -1e-5
         assert 0 <= returned <= 1
     if kind != "tiny":
         places = order(seed, nodes)
-        assert_close(cycle_walk(features[:, :, places], temperature)[0], cycle_walk(features, temperature)[0])
-        assert_close(cycle_walk(features * scale, temperature)[0], cycle_walk(features, temperature)[0])
+        assert_close(
+            contrastive_random_walk(features[:, :, places], temperature)[0],
+            contrastive_random_walk(features, temperature)[0],
+        )
+        assert_close(
+            contrastive_random_walk(features * scale, temperature)[0], contrastive_random_walk(features, temperature)[0]
+        )
 
 
 @fuzz(
@@ -158,7 +165,7 @@ def test_cycle_walk(seed: int, frames: int, nodes: int, dim: int, kind: str, tem
 def test_dense(seed: int, count: int, others: int, dim: int, side: int, kind: str, margin: float, share: float):
     draw = torch.Generator().manual_seed(seed)
     a, b = (numbers(seed + i, 2, count, dim, kind=kind, dtype=torch.float32).requires_grad_() for i in (0, 1))
-    picture = numbers(seed + 2, 2, dim, side, side, kind=kind, dtype=torch.float32).requires_grad_()
+    image = numbers(seed + 2, 2, dim, side, side, kind=kind, dtype=torch.float32).requires_grad_()
     is_match = torch.rand(2, count, generator=draw) < share
     pixels = torch.randint(0, side * side, (2, count, others), generator=draw)
     places = order(seed, count)
@@ -173,18 +180,18 @@ def test_dense(seed: int, count: int, others: int, dim: int, side: int, kind: st
     weight = distance_weight(match_b, pixels, side)
     assert ((weight >= 0) & (weight <= 1)).all()
     for factor in (None, weight):
-        push, active = non_match_loss(a, picture, pixels, is_match, margin, factor)
-        assert_finite(push, a, picture)
+        push, active = non_match_loss(a, image, pixels, is_match, margin, factor)
+        assert_finite(push, a, image)
         assert ((push >= 0) & (push <= margin**2 + 1e-5)).all()
         assert (active <= is_match.sum(1) * others).all()
         moved = None if factor is None else factor[:, places]
-        again, _ = non_match_loss(shuffled[0], picture, pixels[:, places], shuffled[2], margin, moved)
+        again, _ = non_match_loss(shuffled[0], image, pixels[:, places], shuffled[2], margin, moved)
         assert_close(again, push)
 
     apart = triplet_loss(a, b, b[:, :, None].expand(-1, -1, others, -1), is_match, margin)
     assert_close(apart, margin * is_match.any(1).float(), rtol=1e-3, atol=1e-3)
 
-    x, y = unit(a), unit(b)
+    x, y = l2_normalize(a), l2_normalize(b)
     found = pixel_info_nce(x, y, match_b, is_match, cell=1)
     assert_finite(found, a, b)
     assert (found > -1e-5).all()
@@ -204,7 +211,7 @@ def test_masked_patches(seed: int, count: int, width: int, gain: float, level: f
 
 
 @fuzz(seed=SEEDS, side=st.integers(2, 9), bins=st.integers(2, 9), kind=st.sampled_from(KINDS))
-def test_painting_and_colouring_do_not_know_left_from_right(seed: int, side: int, bins: int, kind: str):
+def test_painting_and_coloring_do_not_know_left_from_right(seed: int, side: int, bins: int, kind: str):
     draw = torch.Generator().manual_seed(seed)
     prediction = numbers(seed, 2, 3, side, side, kind=kind).requires_grad_()
     target = torch.rand(2, 3, side, side, generator=draw, dtype=torch.float64)
@@ -212,9 +219,9 @@ def test_painting_and_colouring_do_not_know_left_from_right(seed: int, side: int
     hole[:, :, 0, : max(1, side // 2)] = True
     rim = torch.zeros_like(hole)
     rim[:, :, 1] = True
-    value = painted_hole(prediction, target, hole, rim)
+    value = inpainting_loss(prediction, target, hole, rim)
     assert_finite(value, prediction)
-    assert_close(painted_hole(*(x.flip(3) for x in (prediction, target, hole, rim))), value)
+    assert_close(inpainting_loss(*(x.flip(3) for x in (prediction, target, hole, rim))), value)
 
     logits = numbers(seed, 2, bins, side, side, kind=kind).requires_grad_()
     index = torch.rand(2, bins, side, side, generator=draw).argsort(1)[:, :2]

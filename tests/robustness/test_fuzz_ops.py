@@ -1,4 +1,4 @@
-"""Affinity, sampling, geometry, patches and colours: no crash, no NaN for finite input, and their invariances."""
+"""Affinity, sampling, geometry, patches and colors: no crash, no NaN for finite input, and their invariances."""
 
 import math
 
@@ -7,8 +7,8 @@ from hypothesis import strategies as st
 from torch import Tensor
 from torch.testing import assert_close
 
-from mmcontrast.data.crops import random_boxes, resample
-from mmcontrast.data.pixel_draws import draw_non_matches, draw_pixels
+from mmcontrast.data.augment.crops import random_boxes, resample
+from mmcontrast.data.augment.pixel_sampling import draw_non_matches, draw_pixels
 from mmcontrast.data.sampler import KeyedSampler
 from mmcontrast.ops.affinity import Window, affinity, attend, propagate
 from mmcontrast.ops.color import lab_to_rgb, nearest_center, rgb_to_lab
@@ -28,7 +28,7 @@ from mmcontrast.ops.geometry import (
     unproject,
 )
 from mmcontrast.ops.holes import border, random_region
-from mmcontrast.ops.patches import block_mask, cut, paste, patchify, random_mask, standardise, unpatchify
+from mmcontrast.ops.patches import block_mask, cut, paste, patchify, random_mask, standardize, unpatchify
 from mmcontrast.ops.random import uniform
 from tests.robustness.fuzz import KINDS, SEEDS, SIZES, assert_finite, fuzz, numbers, order
 
@@ -110,7 +110,7 @@ def test_ranks_share_an_epoch(seed: int, count: int, world: int, epoch: int, sta
         sampler = KeyedSampler(range(count), rank, world, drop_last=drop, seed=seed, start=begin)
         sampler.set_epoch(epoch)
         drawn = list(sampler)
-        assert len({key.fold() for key in drawn}) == len({key.index for key in drawn})
+        assert len({key.to_int() for key in drawn}) == len({key.index for key in drawn})
         return [key.index for key in drawn]
 
     shares = [keys(rank) for rank in range(world)]
@@ -236,7 +236,7 @@ def test_patches(seed: int, rows: int, columns: int, side: int, kind: str):
     assert torch.equal(unpatchify(patches, side, rows * side, columns * side), image)
     places = order(seed, 2)
     assert torch.equal(patchify(image[places], side), patches[places])
-    flat = standardise(patches.unflatten(2, (3, side, side)))
+    flat = standardize(patches.unflatten(2, (3, side, side)))
     assert_finite(flat)
     assert flat.mean((-2, -1)).abs().max() < 1e-2
     assert (flat.std((-2, -1), correction=0) <= 1 + 1e-6).all()
@@ -266,15 +266,15 @@ def test_masks(seed: int, height: int, width: int, ratio: float, share: float):
 
 
 @fuzz(seed=SEEDS, height=SIZES, width=SIZES, low=st.floats(-2, 0), high=st.floats(1, 3))
-def test_colours(seed: int, height: int, width: int, low: float, high: float):
+def test_colors(seed: int, height: int, width: int, low: float, high: float):
     rgb = unit_draws(seed, 2, 3, height, width).double()
     lab = rgb_to_lab(rgb)
     assert ((lab[:, 0] >= -1e-6) & (lab[:, 0] <= 100 + 1e-6)).all()
     assert_close(lab_to_rgb(lab), rgb, rtol=1e-6, atol=1e-6)
     assert_close(rgb_to_lab(rgb.flip(2, 3)), lab.flip(2, 3))
-    grey = rgb[:, :1].expand(-1, 3, -1, -1)
-    assert rgb_to_lab(grey)[:, 1:].abs().max() < 0.01
-    outside = (low + (high - low) * rgb).requires_grad_()  # not a colour, but finite
+    gray = rgb[:, :1].expand(-1, 3, -1, -1)
+    assert rgb_to_lab(gray)[:, 1:].abs().max() < 0.01
+    outside = (low + (high - low) * rgb).requires_grad_()  # not a color, but finite
     assert_finite(rgb_to_lab(outside), outside)
     back = lab_to_rgb(numbers(seed, 2, 3, height, width) * 200)
     assert ((back >= 0) & (back <= 1)).all()
@@ -288,7 +288,7 @@ BINS = ColorBins()
 
 
 @fuzz(seed=SEEDS, height=SIZES, width=SIZES, kind=st.sampled_from(KINDS))
-def test_colour_bins(seed: int, height: int, width: int, kind: str):
+def test_color_bins(seed: int, height: int, width: int, kind: str):
     rgb = unit_draws(seed, 2, 3, height, width)
     index, weight = BINS.encode(rgb_to_lab(rgb)[:, 1:])
     assert_close(weight.sum(1), torch.ones(2, height, width))

@@ -9,10 +9,10 @@ from pathlib import Path
 import pytest
 from PIL import Image
 
-from mmcontrast.cli import main
-from mmcontrast.data.captions import captions_of, read_captions
+from mmcontrast.cli.main import main
+from mmcontrast.data.datasets.captions import captions_of, read_captions
 from mmcontrast.encoders import TinyText
-from tests.colour_clip import colour_clip
+from tests.color_clip import color_clip
 
 ODD = {
     "emoji": "🐈‍⬛ red 🏳️‍🌈",
@@ -26,15 +26,15 @@ ODD = {
 
 @pytest.fixture
 def classify(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
-    """Labels and the ending of the output -> exit status and the output's path, on one red picture."""
+    """Labels and the ending of the output -> exit status and the output's path, on one red image."""
     monkeypatch.setenv("MMCONTRAST_CACHE", str(tmp_path / "cache"))
-    monkeypatch.setattr("mmcontrast.predict.zero_shot.load", lambda name: colour_clip())
+    monkeypatch.setattr("mmcontrast.predict.zero_shot.load", lambda name: color_clip())
     Image.new("RGB", (20, 10), "red").save(tmp_path / "red.png")
 
     def run(labels: list[str], ending: str = "csv") -> tuple[int, Path]:
         (tmp_path / "labels.json").write_text(json.dumps(labels), encoding="utf-8")
         out = tmp_path / f"out.{ending}"
-        flags = ["--model", "colour", "--templates", "none", "--labels-file", str(tmp_path / "labels.json")]
+        flags = ["--model", "color", "--templates", "none", "--labels-file", str(tmp_path / "labels.json")]
         return main(["predict", "zero-shot", *flags, "--out", str(out), str(tmp_path / "red.png")]), out
 
     return run
@@ -94,16 +94,16 @@ def test_captions_keep_their_odd_separators_and_half_characters_do_no_harm(tmp_p
 MANY = """
 import resource, sys, torch
 from mmcontrast.predict.zero_shot import ZeroShotClassifier
-from tests.colour_clip import colour_clip
+from tests.color_clip import color_clip
 import numpy as np
 
 torch.set_num_threads(1)
 labels = [f"red thing number {i}" for i in range(100_000)]
-clip, pictures = colour_clip(), np.zeros((4, 8, 8, 3), np.uint8)
+clip, images = color_clip(), np.zeros((4, 8, 8, 3), np.uint8)
 peak = lambda: resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
 before = peak()
 classify = ZeroShotClassifier(clip, labels, "simple", device="cpu", cache=False)
-assert classify(pictures).shape == (4, 100_000)
+assert classify(images).shape == (4, 100_000)
 print((peak() - before) // 1024)
 """
 

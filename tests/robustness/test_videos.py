@@ -1,4 +1,4 @@
-"""Films with headers that promise too much or frames that are too few: they work, or one VideoError says why not."""
+"""Videos with headers that promise too much or frames that are too few: they work, or one VideoError says why not."""
 
 import csv
 from collections.abc import Sequence
@@ -8,15 +8,15 @@ import av
 import numpy as np
 import pytest
 
-from mmcontrast.cli import main
-from mmcontrast.data import video
-from mmcontrast.data.video import VideoError, VideoFile, open_video
+from mmcontrast.cli.main import main
+from mmcontrast.data.io import video
+from mmcontrast.data.io.video import VideoError, VideoFile, open_video
 
 HOUR = 3600
 
 
-def film(path: Path, stamps: Sequence[float], size: tuple[int, int] = (64, 48), preset: str = "veryfast") -> Path:
-    """Grey frames at these seconds."""
+def recording(path: Path, stamps: Sequence[float], size: tuple[int, int] = (64, 48), preset: str = "veryfast") -> Path:
+    """Gray frames at these seconds."""
     with av.open(str(path), "w") as container:
         stream = container.add_stream("libx264", rate=1000, options={"preset": preset})
         stream.width, stream.height = size
@@ -41,7 +41,7 @@ def rows(out: Path) -> list[dict[str, str]]:
 
 
 def test_one_frame(tmp_path: Path, capsys: pytest.CaptureFixture[str]):
-    path = film(tmp_path / "one.mp4", [0])
+    path = recording(tmp_path / "one.mp4", [0])
     reader = open_video(path)
     assert (len(reader), reader.fps, list(reader.times)) == (1, 25, [0])
     assert track(path, tmp_path / "out") == 2
@@ -50,7 +50,7 @@ def test_one_frame(tmp_path: Path, capsys: pytest.CaptureFixture[str]):
 
 @pytest.mark.parametrize("kind", ["ts", "mkv", "mov"])
 def test_few_frames_in_other_containers(tmp_path: Path, kind: str):
-    path = film(tmp_path / f"few.{kind}", [0, 0.04, 0.08, 0.12])
+    path = recording(tmp_path / f"few.{kind}", [0, 0.04, 0.08, 0.12])
     reader = open_video(path)
     means = [frame.mean() for frame in reader]
     assert len(means) == len(reader) == 4
@@ -60,7 +60,7 @@ def test_few_frames_in_other_containers(tmp_path: Path, kind: str):
 
 
 def test_ten_hours_with_few_frames(tmp_path: Path):
-    path = film(tmp_path / "long.mp4", [0, 1, 10 * HOUR])
+    path = recording(tmp_path / "long.mp4", [0, 1, 10 * HOUR])
     reader = open_video(path)
     assert reader.times.tolist() == [0, 1, 10 * HOUR]
     assert reader.read([2])[0].mean() > reader.read([0])[0].mean()
@@ -70,7 +70,7 @@ def test_ten_hours_with_few_frames(tmp_path: Path):
 
 
 def test_a_header_of_ten_hours_over_a_few_frames(tmp_path: Path):
-    data = bytearray(film(tmp_path / "short.mp4", [0, 0.04, 0.08]).read_bytes())
+    data = bytearray(recording(tmp_path / "short.mp4", [0, 0.04, 0.08]).read_bytes())
     for box, offset in ((b"mvhd", 20), (b"mdhd", 20), (b"tkhd", 24)):  # the durations, ISO 14496-12, version 0
         place = data.find(box) + offset
         data[place : place + 4] = (10 * HOUR * 1000).to_bytes(4, "big")
@@ -84,7 +84,7 @@ def test_a_header_of_ten_hours_over_a_few_frames(tmp_path: Path):
 
 @pytest.mark.slow
 def test_a_header_of_8k(tmp_path: Path):
-    path = film(tmp_path / "8k.mp4", [0], (7680, 4320), "ultrafast")
+    path = recording(tmp_path / "8k.mp4", [0], (7680, 4320), "ultrafast")
     assert open_video(path)[0].shape == (4320, 7680, 3)
     data = path.read_bytes()
     frames, index = data.find(b"mdat") + 4, data.find(b"moov") - 4
@@ -93,14 +93,14 @@ def test_a_header_of_8k(tmp_path: Path):
         open_video(tmp_path / "promise.mp4")
 
 
-def test_frames_beyond_the_largest_picture_are_refused(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
+def test_frames_beyond_the_largest_image_are_refused(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
     monkeypatch.setattr(video, "MAX_PIXELS", 2000)
     with pytest.raises(VideoError, match=r"large\.mp4: has frames of 64x48"):
-        open_video(film(tmp_path / "large.mp4", [0]))
+        open_video(recording(tmp_path / "large.mp4", [0]))
 
 
-def test_a_broken_film_ends_the_command_with_a_sentence(tmp_path: Path, capsys: pytest.CaptureFixture[str]):
-    for name, data in {"empty.mp4": b"", "text.mp4": b"no film" * 50}.items():
+def test_a_broken_video_ends_the_command_with_a_sentence(tmp_path: Path, capsys: pytest.CaptureFixture[str]):
+    for name, data in {"empty.mp4": b"", "text.mp4": b"no video" * 50}.items():
         (tmp_path / name).write_bytes(data)
         assert track(tmp_path / name, tmp_path / "out") == 2
         error = capsys.readouterr().err

@@ -9,7 +9,7 @@ import pytest
 import torch
 
 from mmcontrast.train.checkpoint import AtomicCheckpointIO, write_atomically
-from mmcontrast.train.failure import TrainingError
+from mmcontrast.train.errors import TrainingError
 from tests.train.tiny import train
 
 

@@ -8,7 +8,7 @@ from mmcontrast.encoders import TinyConv
 from mmcontrast.methods import DINO, SimCLR
 from mmcontrast.train.collapse import CollapseWatch, look, verdict
 from mmcontrast.train.data import Data
-from mmcontrast.train.fit import fit
+from mmcontrast.train.fitting import fit
 
 
 def run(method, augment, tmp_path, **options):

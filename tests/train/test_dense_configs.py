@@ -5,8 +5,8 @@ from pathlib import Path
 
 import pytest
 
-from mmcontrast.cli import main
-from mmcontrast.data.toy_scene import write_toy_scene
+from mmcontrast.cli.main import main
+from mmcontrast.data.datasets.toy_scene import write_toy_scene
 from tests.pdc_scene import write_pdc_scene
 
 CONFIGS = Path(__file__).parents[2] / "configs/dense"

@@ -3,8 +3,8 @@ from pathlib import Path
 import pytest
 import torch
 
-from mmcontrast.cli import main
-from mmcontrast.loading import load, load_encoder
+from mmcontrast.cli.main import main
+from mmcontrast.models.loading import load, load_encoder
 
 ROOT = Path(__file__).parent.parent.parent
 NAMES = (

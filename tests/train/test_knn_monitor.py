@@ -4,16 +4,16 @@ import pytest
 
 from mmcontrast.errors import InputError
 from mmcontrast.evals.knn import knn
-from mmcontrast.evals.labelled import Settings
+from mmcontrast.evals.labeled import Settings
 from mmcontrast.train.monitors import KNNMonitor
-from tests.evals.labelled_pictures import write_colours
+from tests.evals.labeled_images import write_colors
 from tests.train.tiny import Regress, train
 
 
 @pytest.fixture(scope="module")
 def data(tmp_path_factory):
-    folder = tmp_path_factory.mktemp("colours")
-    return str(write_colours(folder / "train", 8, 50, 0)), str(write_colours(folder / "test", 6, 50, 1))
+    folder = tmp_path_factory.mktemp("colors")
+    return str(write_colors(folder / "train", 8, 50, 0)), str(write_colors(folder / "test", 6, 50, 1))
 
 
 def test_the_figure_of_the_encoder_is_logged_after_every_second_and_the_last_epoch(data, tmp_path):
@@ -26,6 +26,6 @@ def test_the_figure_of_the_encoder_is_logged_after_every_second_and_the_last_epo
     assert float(rows[12]) == pytest.approx(expected)
 
 
-def test_more_neighbours_than_pictures_are_refused(data, tmp_path):
-    with pytest.raises(InputError, match="k 20 is more than the 10 training pictures"):
+def test_more_neighbors_than_images_are_refused(data, tmp_path):
+    with pytest.raises(InputError, match="k 20 is more than the 10 training images"):
         KNNMonitor(*data, limit=10).figures(Regress())

@@ -6,13 +6,13 @@ import pytest
 import torch
 
 from mmcontrast.data import Collate, ToyPairs
-from mmcontrast.data.decode import ImageError
-from mmcontrast.data.sampler import Key, KeyedSampler
+from mmcontrast.data.io.decode import ImageError
+from mmcontrast.data.sampler import KeyedSampler, SampleKey
 from mmcontrast.encoders import TinyText
 from mmcontrast.errors import InputError
 from mmcontrast.train.data import Data
-from mmcontrast.train.failure import TrainingError
-from mmcontrast.train.fit import fit
+from mmcontrast.train.errors import TrainingError
+from mmcontrast.train.fitting import fit
 from mmcontrast.train.loader import Loader
 from tests.train.tiny import Points, Regress, train
 
@@ -76,7 +76,7 @@ def test_workers_draw_the_same_batches():
             one.sampler.set_epoch(epoch)
         for a, b in zip(plain, forked, strict=True):
             assert torch.equal(a["x"], b["x"])
-            assert torch.equal(a["key"], b["key"])
+            assert torch.equal(a["sample_key"], b["sample_key"])
 
 
 class Faulty(Points):
@@ -84,12 +84,12 @@ class Faulty(Points):
         super().__init__(32)
         self.fault = fault
 
-    def __getitem__(self, key):
-        if Key.of(key).index == 5:
+    def __getitem__(self, sample_key):
+        if SampleKey.of(sample_key).index == 5:
             if self.fault == "dies":
                 os.kill(os.getpid(), signal.SIGKILL)
             time.sleep(60)
-        return super().__getitem__(key)
+        return super().__getitem__(sample_key)
 
 
 @pytest.mark.filterwarnings("ignore::pytest.PytestUnraisableExceptionWarning")
@@ -115,7 +115,7 @@ def test_unreadable_samples_are_counted_and_left_out(tmp_path):
 
 
 def test_too_many_unreadable_samples_stop_the_run_and_are_named(tmp_path):
-    with pytest.raises(ImageError, match=r"more than 1%: picture-\d+\.jpg is truncated"):
+    with pytest.raises(ImageError, match=r"more than 1%: image-\d+\.jpg is truncated"):
         train(tmp_path, data=Points(320, corrupt=tuple(range(0, 320, 8))))
 
 
@@ -130,7 +130,7 @@ def test_fewer_samples_than_a_batch(tmp_path):
         train(tmp_path, data=Points(5))
 
 
-def test_texts_become_tokens_and_pictures_floats(tmp_path):
+def test_texts_become_tokens_and_images_floats(tmp_path):
     class Look(Regress):
         tokenizer = TinyText(dim=2).tokenizer
 
@@ -139,7 +139,7 @@ def test_texts_become_tokens_and_pictures_floats(tmp_path):
             assert 0.5 < batch["image"].max() <= 1
             assert torch.equal(batch["tokens"][:, 0], self.tokenizer(["a"] * 8)[0].expand(8)) or len(batch["tokens"])
             assert "text" not in batch
-            return super().forward({"x": batch["image"][:, 0, 0, :4], "index": batch["key"]})
+            return super().forward({"x": batch["image"][:, 0, 0, :4], "index": batch["sample_key"]})
 
     train(tmp_path, Look(), ToyPairs(16, size=16))
 
@@ -150,10 +150,10 @@ def test_validation_sees_the_same_keys_in_every_epoch(tmp_path):
     class Look(Regress):
         def forward(self, batch):
             if not self.training:
-                seen.append(batch["key"].tolist())
+                seen.append(batch["sample_key"].tolist())
             return super().forward(batch)
 
     data = Data(Points(16), val=Points(12), batch_size=8, workers=0)
     quiet = {"logger": False, "enable_progress_bar": False, "accelerator": "cpu", "num_sanity_val_steps": 0}
     fit(Look(), data, run_dir=tmp_path, max_epochs=2, **quiet)
-    assert seen == [[Key(i).fold() for i in range(8)], [Key(i).fold() for i in range(8, 12)]] * 2
+    assert seen == [[SampleKey(i).to_int() for i in range(8)], [SampleKey(i).to_int() for i in range(8, 12)]] * 2

@@ -1,6 +1,6 @@
 """What a run says on stderr while it trains: lines in a log file, nothing from ranks that were told to be quiet."""
 
-from mmcontrast.train import run
+from mmcontrast.train import run_directory as run
 from mmcontrast.train.progress import Progress
 from tests.train.tiny import train
 

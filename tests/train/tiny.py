@@ -7,11 +7,11 @@ import torch
 from torch import Tensor, nn
 from torch.utils.data import Dataset
 
-from mmcontrast.data.sampler import Key
+from mmcontrast.data.sampler import SampleKey
 from mmcontrast.encoders import TinyConv
 from mmcontrast.methods.base import Method
 from mmcontrast.train.data import Data
-from mmcontrast.train.fit import fit
+from mmcontrast.train.fitting import fit
 
 
 class Points(Dataset[dict[str, Any]]):
@@ -23,12 +23,12 @@ class Points(Dataset[dict[str, Any]]):
     def __len__(self) -> int:
         return self.length
 
-    def __getitem__(self, key: int | Key) -> dict[str, Any]:
-        key = Key.of(key)
-        if key.index in self.corrupt:
-            return {"key": key.fold(), "corrupt": f"picture-{key.index}.jpg is truncated"}
-        x = torch.rand(4, generator=torch.Generator().manual_seed(key.fold()))
-        return {"key": key.fold(), "x": x, "index": key.index}
+    def __getitem__(self, sample_key: int | SampleKey) -> dict[str, Any]:
+        sample_key = SampleKey.of(sample_key)
+        if sample_key.index in self.corrupt:
+            return {"sample_key": sample_key.to_int(), "corrupt": f"image-{sample_key.index}.jpg is truncated"}
+        x = torch.rand(4, generator=torch.Generator().manual_seed(sample_key.to_int()))
+        return {"sample_key": sample_key.to_int(), "x": x, "index": sample_key.index}
 
 
 class Regress(Method):

@@ -1,0 +1,100 @@
+"""Pairs of views zoomed, turned and stretched before their correspondences are found."""
+
+import math
+from typing import Any
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor, nn
+
+from mmcontrast.data.augment.find_matches import FindMatches
+from mmcontrast.errors import InputError
+from mmcontrast.ops.geometry import apply_homography, pixel_grid
+from mmcontrast.ops.random import uniform
+
+_STREAM = 40  # of the sample's key
+
+
+class AffineViews(nn.Module):
+    """Raw pairs -> raw pairs whose views are closer, turned and stretched, as if taken by other cameras.
+
+    An affine map A of the pixels is a camera of intrinsics A K: images, depths, masks and intrinsics change together,
+    and every correspondence stays true.  Both views are mapped about a point that both show, which stays where it is.
+
+    Args:
+        zoom: smallest and largest magnification of both views.
+        apart: largest factor, up or down, between a view's magnification and that of the pair.
+        stretch: largest factor, up or down, of a view's height by its width; as from a higher or lower camera.
+        turn: largest turn in the image plane, in degrees either way.
+    """
+
+    def __init__(
+        self,
+        zoom: tuple[float, float] = (1.0, 2.0),
+        apart: float = 1.15,
+        stretch: float = 1.2,
+        turn: float = 15.0,
+    ) -> None:
+        super().__init__()
+        if not (0 < zoom[0] <= zoom[1] and apart >= 1 and stretch >= 1):
+            raise InputError(
+                f"zoom is {tuple(zoom)}, apart {apart}, stretch {stretch}; wanted 0 < zoom[0] <= zoom[1], and factors "
+                "from 1 on"
+            )
+        self.zoom, self.apart, self.stretch, self.turn = zoom, apart, stretch, math.radians(turn)
+        self.find = FindMatches(matches=1, attempts=256)
+
+    def forward(self, batch: dict[str, Any]) -> dict[str, Any]:
+        """Raw pairs on any device -> the same of the same size; depths become float, still in their unit."""
+        height, width = batch["image_a"].shape[-2:]
+        u = uniform(batch["sample_key"], 7, stream=_STREAM)  # (B, 7)
+        both = _between(self.zoom[0], self.zoom[1], u[:, 0])
+        centers = self._shared_points(batch)
+        changed = dict(batch)
+        for side, center, draw in zip("ab", centers, (u[:, 1:4], u[:, 4:7]), strict=True):
+            scale = both * _between(1 / self.apart, self.apart, draw[:, 0])
+            affine = _about(
+                center, scale, _between(1 / self.stretch, self.stretch, draw[:, 1]), (2 * draw[:, 2] - 1) * self.turn
+            )
+            source = apply_homography(
+                torch.linalg.inv(affine), pixel_grid(height, width, u.device).expand(len(u), -1, -1)
+            )
+            image, depth, mask = (batch[f"{name}_{side}"] for name in ("image", "depth", "mask"))
+            changed[f"image_{side}"] = _pick(image, source, "bilinear").round_().to(torch.uint8)
+            changed[f"depth_{side}"] = _pick(depth[:, None], source, "nearest")[:, 0]
+            changed[f"mask_{side}"] = _pick(mask[:, None], source, "nearest")[:, 0].to(torch.uint8)
+            changed[f"intrinsics_{side}"] = affine @ batch[f"intrinsics_{side}"]
+            changed[f"given_{side}"] = apply_homography(affine, batch[f"given_{side}"])
+        return changed
+
+    def _shared_points(self, batch: dict[str, Any]) -> tuple[Tensor, Tensor]:
+        """A pixel of a and where b shows it, (B, 2) each; the middle of pairs that share none."""
+        height, width = batch["image_a"].shape[-2:]
+        *places, good = self.find.follow(batch)  # (B, A, 2) twice, (B, A)
+        first = good.to(torch.uint8).argmax(1)[:, None, None].expand(-1, 1, 2)
+        middle = places[0].new_tensor([(width - 1) / 2, (height - 1) / 2])
+        a, b = (torch.where(good.any(1)[:, None], xy.gather(1, first)[:, 0], middle) for xy in places)
+        return a, b
+
+
+def _between(low: float, high: float, u: Tensor) -> Tensor:
+    """Uniform in the logarithm."""
+    return low * (high / low) ** u
+
+
+def _about(center: Tensor, scale: Tensor, stretch: Tensor, turn: Tensor) -> Tensor:
+    """(B, 3, 3) affine maps that keep center (B, 2): stretched in height, then turned, then scaled."""
+    cosine, sine = scale * turn.cos(), scale * turn.sin()
+    linear = torch.stack([cosine, -sine * stretch, sine, cosine * stretch], 1).view(-1, 2, 2)
+    shift = center - (linear @ center[..., None])[..., 0]
+    bottom = linear.new_tensor([0, 0, 1]).expand(len(linear), 1, 3)
+    return torch.cat([torch.cat([linear, shift[..., None]], 2), bottom], 1)
+
+
+def _pick(image: Tensor, source: Tensor, mode: str) -> Tensor:
+    """(B, C, H, W) at source pixels (B, H W, 2), as float; beyond the image its border when blending, else 0."""
+    height, width = image.shape[-2:]
+    unit = (source + 0.5) / source.new_tensor([width, height]) * 2 - 1
+    padding = "border" if mode == "bilinear" else "zeros"
+    grid = unit.view(-1, height, width, 2)
+    return F.grid_sample(image.float(), grid, mode=mode, padding_mode=padding, align_corners=False)

@@ -1,0 +1,177 @@
+"""Images with or without class labels, from folders and shards."""
+
+import json
+import os
+from collections.abc import Sequence
+from functools import cached_property
+from pathlib import Path
+from typing import Any, get_args
+
+import numpy as np
+import torch
+from torch import Tensor
+from torch.utils.data import Dataset
+
+from mmcontrast.data.datasets.prompt_templates import read_classnames
+from mmcontrast.data.io.archives import Root
+from mmcontrast.data.io.decode import Fit, ImageError, Interpolation, crop, decode, random_crop, squash
+from mmcontrast.data.io.samples import Samples
+from mmcontrast.data.sampler import SampleKey
+from mmcontrast.errors import InputError
+
+
+class Images(Dataset[dict[str, Any]]):
+    """Images, each with a label where the data has one.
+
+    A sample is ``image`` (3, size, size) uint8, ``label`` int where known, and ``sample_key`` int.  An image that cannot be
+    read gives ``{"corrupt": message, "sample_key": int}`` instead, which ``Collate`` drops and counts.
+
+    Labels come from class folders (the first folder that differs), from KEY.cls (an integer or a class name) or
+    from ``label`` or ``cls`` of KEY.json.
+
+    Args:
+        root: a folder, a .tar, .tar.gz or .zip file, a folder of those, a pattern (``{00..31}``, ``*``), or several.
+        size: side of the square result in pixels.
+        fit: "crop" brings the short side to ``size`` and takes the center; "squash" gives up the aspect ratio;
+            "random" takes a random region of area ``scale``, another in each epoch.
+        scale: smallest and largest area of a random region, as a fraction of the image.
+        classnames: names of the classes, in order, or a file with one a line (``folder<TAB>name`` renames folders).
+            A ``classes.txt`` inside the folder or next to the shards is found by itself.
+        interpolation: "bicubic" or "bilinear", how images are resized.
+    """
+
+    def __init__(
+        self,
+        root: Root,
+        size: int = 224,
+        fit: Fit = "crop",
+        scale: tuple[float, float] = (0.9, 1.0),
+        classnames: str | Path | Sequence[str] | None = None,
+        interpolation: Interpolation = "bicubic",
+    ) -> None:
+        self.samples = Samples(root)
+        self.pixels = Pixels(self.samples, size, fit, scale, interpolation)
+        names = classnames if classnames is not None else _beside(root)
+        self._names = read_classnames(names) if isinstance(names, str | Path) else names
+        self._column = next((c for c in ("cls", "json") if self.samples.has(c) and self._raw(0, c) is not None), None)
+
+    def __len__(self) -> int:
+        return len(self.samples)
+
+    def __getitem__(self, sample_key: int | SampleKey) -> dict[str, Any]:
+        sample_key = SampleKey.of(sample_key)
+        sample: dict[str, Any] = {"sample_key": sample_key.to_int()}
+        try:
+            sample["image"] = self.pixels(sample_key)
+        except ImageError as error:
+            return {**sample, "corrupt": str(error)}
+        label = self.label(sample_key.index)
+        return sample if label is None else {**sample, "label": label}
+
+    def name(self, index: int) -> str:
+        """Where the sample comes from."""
+        return self.samples.name(index)
+
+    def label(self, index: int) -> int | None:
+        """The class number of a sample, or None where the data has no labels."""
+        if self._column is None:
+            return int(self._folders[1][index]) if len(self._folders[0]) else None
+        raw = self._raw(index, self._column)
+        if raw is None:
+            raise InputError(f"{self.name(index)}: has no label, unlike the first sample")
+        if raw.lstrip("-").isdigit():
+            return int(raw)
+        if raw not in self.classes:
+            raise InputError(f"{self.name(index)}: its class {raw!r} is not among the {len(self.classes)} class names")
+        return self.classes.index(raw)
+
+    @cached_property
+    def labels(self) -> np.ndarray:
+        """(N,) int64, the class numbers of all samples; reads no image."""
+        if self._column is None and not len(self._folders[0]):
+            raise InputError(f"{self.samples.stores[0].path}: has no labels (no class folders, .cls or .json labels)")
+        return np.array([self.label(i) for i in range(len(self))], np.int64)
+
+    @cached_property
+    def classes(self) -> list[str]:
+        """Names of the classes; label i is the i-th."""
+        if self._column is None:
+            folders = self._folders[0]
+            if isinstance(self._names, dict):
+                return [self._names.get(folder, folder) for folder in folders]
+            if self._names is not None and len(self._names) != len(folders):
+                raise InputError(f"{len(self._names)} class names for {len(folders)} class folders ({folders[:3]}...)")
+            return list(self._names) if self._names is not None else folders
+        if self._names is not None:
+            return list(self._names.values() if isinstance(self._names, dict) else self._names)
+        found = {self._raw(i, self._column) for i in range(len(self))} - {None}
+        numbers = [int(raw) for raw in found if raw is not None and raw.isdigit()]
+        return [str(i) for i in range(max(numbers) + 1)] if numbers else sorted(str(raw) for raw in found)
+
+    @cached_property
+    def _folders(self) -> tuple[list[str], np.ndarray]:
+        """(class folders, class number of each sample): the first level at which the samples' folders differ."""
+        folders = [key.decode().split("/")[:-1] for key in self.samples.keys]
+        level = 0
+        while folders[0][level : level + 1] and all(f[: level + 1] == folders[0][: level + 1] for f in folders):
+            level += 1
+        if not all(len(folder) > level for folder in folders):
+            return [], np.zeros(0, np.int64)
+        names, numbers = np.unique([folder[level] for folder in folders], return_inverse=True)
+        return names.tolist(), numbers
+
+    def _raw(self, index: int, column: str) -> str | None:
+        text = self.samples.text(index, column)
+        if text is None or column == "cls":
+            return text
+        try:
+            record = json.loads(text)
+        except json.JSONDecodeError as error:
+            raise InputError(f"{self.name(index)}.json is not JSON ({error})") from None
+        found = record.get("label", record.get("cls")) if isinstance(record, dict) else None
+        return None if found is None else str(int(found) if isinstance(found, bool) else found)
+
+
+class Pixels:
+    """Reads sample ``key.index`` as (3, size, size) uint8."""
+
+    def __init__(
+        self, samples: Samples, size: int, fit: Fit, scale: tuple[float, float], interpolation: Interpolation
+    ) -> None:
+        if fit not in get_args(Fit):
+            raise InputError(f"fit is {fit!r}; choose one of {', '.join(get_args(Fit))}")
+        if size < 1:
+            raise InputError(f"size is {size}; wanted a number of pixels")
+        if not 0 < scale[0] <= scale[1] <= 1:
+            raise InputError(f"scale is {tuple(scale)}; wanted 0 < smallest <= largest <= 1")
+        if interpolation not in get_args(Interpolation):
+            raise InputError(f"interpolation is {interpolation!r}; choose one of {', '.join(get_args(Interpolation))}")
+        self.samples, self.size, self.fit, self.scale = samples, size, fit, scale
+        self.interpolation: Interpolation = interpolation
+
+    def __call__(self, sample_key: SampleKey) -> Tensor:
+        """The image, cropped with the key's randomness where ``fit`` is "random"."""
+        data = self.samples.read(sample_key.index, "image")
+        assert data is not None  # every sample has an image
+        random = self.fit == "random"
+        at_least = int(1.5 * self.size / self.scale[0] ** 0.5) if random else 3 * self.size
+        image = decode(data, at_least, self.samples.name(sample_key.index))  # (H, W, 3)
+        if random:
+            image = random_crop(
+                image,
+                self.size,
+                np.random.default_rng(sample_key.to_int()),
+                self.scale,
+                interpolation=self.interpolation,
+            )
+        else:
+            image = (crop if self.fit == "crop" else squash)(image, self.size, self.interpolation)
+        return torch.from_numpy(np.require(image, requirements="W")).permute(2, 0, 1)  # (3, size, size)
+
+
+def _beside(root: Root) -> str | None:
+    if not isinstance(root, str | Path):
+        return None
+    folder = str(root) if os.path.isdir(root) else os.path.dirname(root)
+    path = os.path.join(folder, "classes.txt")
+    return path if os.path.isfile(path) else None

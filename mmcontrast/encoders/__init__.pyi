@@ -1,0 +1,17 @@
+from .audio import WaveEncoder as WaveEncoder
+from .base import Encoder as Encoder
+from .base import TextEncoder as TextEncoder
+from .base import Tokenizer as Tokenizer
+from .hf import HFImage as HFImage
+from .hf import HFText as HFText
+from .nin import NIN as NIN
+from .openclip import OpenClipImage as OpenClipImage
+from .openclip import OpenClipText as OpenClipText
+from .patch_grid import PatchGrid as PatchGrid
+from .pixels import LabPatches as LabPatches
+from .pixels import RawPixels as RawPixels
+from .resnet import ResNet as ResNet
+from .timm import TimmEncoder as TimmEncoder
+from .tiny import TinyConv as TinyConv
+from .tiny import TinyText as TinyText
+from .vit import ViT as ViT

@@ -1,0 +1,13 @@
+from .contrastive import clip_loss as clip_loss
+from .contrastive import info_nce as info_nce
+from .contrastive import mutual_information_bound as mutual_information_bound
+from .contrastive import nt_xent as nt_xent
+from .contrastive import siglip_loss as siglip_loss
+from .distill import dino_loss as dino_loss
+from .distill import ibot_loss as ibot_loss
+from .distill import koleo as koleo
+from .distill import sinkhorn as sinkhorn
+from .reconstruct import adversarial_loss as adversarial_loss
+from .reconstruct import color_bins as color_bins
+from .reconstruct import inpainting_loss as inpainting_loss
+from .reconstruct import masked_patches as masked_patches

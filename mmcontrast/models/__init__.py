@@ -1,0 +1,6 @@
+"""Models by name: load, export and convert them; the bundled weights are in ``weights/``."""
+
+import lazy_loader
+
+# The stub file beside this one lists the public names; each is imported at first use.
+__getattr__, __dir__, __all__ = lazy_loader.attach_stub(__name__, __file__)
