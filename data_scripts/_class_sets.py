@@ -1,4 +1,4 @@
-"""Class folders to shards with captions: what tiny_imagenet.py and caltech101.py share.
+"""Writes class folders as shards with captions; tiny_imagenet.py and caltech101.py use it.
 
 An image gets several captions drawn from its class's names and descriptions in class_captions.txt, for instance
 "a blurry photo of a tabby cat", "a tabby, a cat", "a striped gray and brown cat".
@@ -25,29 +25,19 @@ from mmcontrast.errors import InputError
 
 from ._download import fetch, run
 
-TEMPLATES = (
-    "a photo of {}.",
-    "a photo of {}",
-    "{}",
-    "a blurry photo of {}.",
-    "a low resolution photo of {}.",
-    "a small image of {}.",
-    "a close-up photo of {}.",
-    "an image of {}",
-    "there is {} in the image.",
-)
+TEMPLATES = tuple(Path(__file__).with_name("caption_templates.txt").read_text(encoding="utf-8").splitlines())
 CAPTION_FILE = Path(__file__).with_name("class_captions.txt")
 
 
 class ClassText(NamedTuple):
-    """Names of a class, with their article, the most specific first, and descriptions of how it looks."""
+    """The names of a class with their articles, the most specific first, and descriptions of its looks."""
 
     names: list[str]
     descriptions: list[str]
 
 
 class ImageRecord(NamedTuple):
-    """A member of the source that goes into the shards."""
+    """An image of the source: its key, its class and its encoded bytes."""
 
     key: str
     label: str
@@ -55,7 +45,7 @@ class ImageRecord(NamedTuple):
 
 
 def read_class_texts(path: str | Path = CAPTION_FILE) -> dict[str, ClassText]:
-    """Lines ``class | name; name | description; description`` -> texts by class."""
+    """Reads lines ``class | name; name | description; description``; returns the texts by class."""
     texts = {}
     for number, line in enumerate(Path(path).read_text(encoding="utf-8").splitlines(), 1):
         if not line.strip() or line.startswith("#"):
@@ -68,7 +58,7 @@ def read_class_texts(path: str | Path = CAPTION_FILE) -> dict[str, ClassText]:
 
 
 def captions(text: ClassText, count: int, rng: random.Random) -> list[str]:
-    """``count`` captions: 1 in 5 a description, 1 in 5 the first name with another, the rest a name in a template."""
+    """Draws ``count`` captions: 20 % descriptions, 20 % two names of the class, the rest names in templates."""
 
     def one() -> str:
         kind = rng.random()
@@ -83,10 +73,11 @@ def captions(text: ClassText, count: int, rng: random.Random) -> list[str]:
 
 
 def members(source: Path, prefix: str = "") -> Iterator[tuple[str, bytes]]:
-    """(path, content) of the files in a folder, a .zip or .tar archive, or the newest commit of a git directory.
+    """Yields the path and the content of every file of a source.
 
     Args:
-        prefix: of a git directory, the folder to read; elsewhere everything is read.
+        source: A folder, a .zip or .tar archive, or a git directory, whose newest commit is read.
+        prefix: The folder of a git directory to read. Other sources are read completely.
     """
     git = source / ".git" if (source / ".git").is_dir() else source
     if (git / "objects").is_dir() and (git / "HEAD").is_file():
@@ -125,7 +116,7 @@ def _tar(stream: IO[bytes]) -> Iterator[tuple[str, bytes]]:
 
 
 def at_most(images: Iterable[ImageRecord], per_class: int | None) -> Iterator[ImageRecord]:
-    """The first ``per_class`` images of each class."""
+    """Yields the first ``per_class`` images of each class."""
     seen: Counter[str] = Counter()
     for image in images:
         seen[image.label] += 1
@@ -134,7 +125,7 @@ def at_most(images: Iterable[ImageRecord], per_class: int | None) -> Iterator[Im
 
 
 def shrink(data: bytes, side: int) -> bytes:
-    """A JPEG whose short side is at most ``side`` pixels."""
+    """Returns a JPEG whose short side is at most ``side`` pixels."""
     with Image.open(io.BytesIO(data)) as image:
         if min(image.size) <= side:
             return data
@@ -153,7 +144,7 @@ def write_shards(
     per_shard: int = 5000,
     side: int | None = None,
 ) -> Counter[str]:
-    """Images -> ``out/train-000.tar``, ... with KEY.jpg and KEY.json; the same input gives the same bytes.
+    """Writes ``out/train-000.tar``, ... with KEY.jpg and KEY.json; the same input gives the same bytes.
 
     Returns:
         Images per class.
@@ -188,7 +179,7 @@ def script(
     per_class: int,
     side: int | None = None,
 ) -> tuple[argparse.ArgumentParser, Callable[[list[str] | None], int]]:
-    """What both scripts share: their arguments, and their main program."""
+    """Returns the argument parser and the main program of a script."""
     parser = argparse.ArgumentParser(description=f"{name}: fetch, or read what you have, and pack with captions.")
     parser.add_argument("out", type=Path, metavar="OUT")
     parser.add_argument("--source", type=Path, help="archive, unpacked folder or git directory, if you have it")

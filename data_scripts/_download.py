@@ -1,4 +1,4 @@
-"""Fetching one large file so that what lies under its final name is whole, and unpacking it so that nothing escapes."""
+"""Downloads large files, verifies them, and unpacks archives without writing outside their folder."""
 
 import argparse
 import hashlib
@@ -25,7 +25,7 @@ _PASSING = {408, 425, 429, 500, 502, 503, 504}  # HTTP states that another try m
 
 
 class DownloadError(InputError):
-    """A file that could not be fetched or is not the one that was wanted."""
+    """A file cannot be downloaded, or its checksum is wrong."""
 
 
 def fetch(
@@ -37,18 +37,22 @@ def fetch(
     pause: float = 1.0,
     timeout: float = 30.0,
 ) -> Path:
-    """Fetches a file, going on where a cut one ended.
+    """Downloads a file, and continues a download that was interrupted.
 
-    The bytes go to ``TARGET.part``, which takes the final name only when it is complete and its checksum is right.
+    The bytes go to ``TARGET.part``. The file is renamed to ``target`` when it is complete and its checksum is right.
 
     Args:
-        address: http or https.
-        target: final name; if it exists and its checksum is right, nothing is fetched.
-        sha256: of the whole file; without it, the checksum is printed for you to keep.
-        hosts: hosts besides the address's own that a redirect may lead to.
-        tries: attempts in a row that bring no new byte before giving up.
-        pause: seconds before the second attempt, doubled each time.
-        timeout: seconds without a byte.
+        address: URL of the file, http or https.
+        target: Path to write. If the file exists and its checksum is right, nothing is downloaded.
+        sha256: Expected SHA-256 of the whole file. If it is None, the checksum of the file is printed.
+        hosts: Hosts to which a redirect may lead, in addition to the host of the address.
+        tries: Number of attempts in a row that bring no new byte before the download fails.
+        pause: Seconds to wait before the second attempt; each further wait is twice as long.
+        timeout: Seconds without a byte after which a connection is closed.
+
+    Returns:
+        The path of the complete file.
+
     Raises:
         DownloadError: refused redirect, HTTP error, too many cuts, or a wrong checksum.
     """
@@ -73,27 +77,48 @@ def fetch(
 
 
 def checksum(path: Path, kind: str = "sha256") -> str:
-    """SHA-256 or MD5 in hexadecimal."""
+    """Returns the SHA-256 or MD5 of a file in hexadecimal digits."""
     with path.open("rb") as file:
         return hashlib.file_digest(file, kind).hexdigest()
 
 
 def verify(path: Path, wanted: str | None) -> None:
-    """Compares a file with its SHA-256 (or MD5, 32 digits); prints the SHA-256 where none is known."""
+    """Compares a file with its expected SHA-256, or its MD5 if that has 32 digits.
+
+    Without an expected checksum, a warning with the SHA-256 of the file is printed.
+
+    Raises:
+        DownloadError: The file does not exist, or its checksum differs.
+    """
     if not path.is_file():
         raise DownloadError(f"{path}: no such file")
     kind = "md5" if wanted is not None and len(wanted) == 32 else "sha256"
-    found = checksum(path, kind)
+    digest = checksum(path, kind)
     if wanted is None:
-        print(f"{path.name}: SHA-256 {found} (none to compare with)", file=sys.stderr)
-    elif found != wanted.lower():
-        raise DownloadError(f"{path}: its {kind} is {found}, wanted {wanted}; delete it and fetch it again")
+        print(
+            f"WARNING: {path.name} was not verified, since no checksum is known; its SHA-256 is {digest}",
+            file=sys.stderr,
+        )
+    elif digest != wanted.lower():
+        raise DownloadError(f"{path}: its {kind} is {digest}, wanted {wanted}; delete it and fetch it again")
 
 
 def extract(archive: str | Path, target: str | Path, only: str = "") -> Path:
-    """Unpacks a tar or zip file's regular files whose names start with ``only``.
+    """Unpacks the regular files of a tar or zip archive.
 
-    Links, devices and names that leave the target are skipped and counted.  The target appears when all is unpacked.
+    Links, devices and names that lead outside the target are skipped and counted. The target folder appears when
+    everything is unpacked.
+
+    Args:
+        archive: The archive to unpack.
+        target: The folder to create.
+        only: Only members whose names start with this text are unpacked.
+
+    Returns:
+        The target folder.
+
+    Raises:
+        InputError: The target exists already, or the archive is damaged.
     """
     target = Path(target)
     if target.exists():
@@ -108,9 +133,9 @@ def extract(archive: str | Path, target: str | Path, only: str = "") -> Path:
             if file is None or path.is_absolute() or ".." in path.parts or "\\" in name:
                 skipped += 1
             elif name.startswith(only):
-                place = partial / path
-                place.parent.mkdir(parents=True, exist_ok=True)
-                with file, place.open("wb") as out:
+                destination = partial / path
+                destination.parent.mkdir(parents=True, exist_ok=True)
+                with file, destination.open("wb") as out:
                     shutil.copyfileobj(file, out)
     except (tarfile.TarError, zipfile.BadZipFile, EOFError, OSError) as error:
         shutil.rmtree(partial)
@@ -122,7 +147,7 @@ def extract(archive: str | Path, target: str | Path, only: str = "") -> Path:
 
 
 def _members(archive: str | Path) -> Iterator[tuple[str, IO[bytes] | None]]:
-    """(name, file); None in place of a link or a device."""
+    """Yields the name and the file object of each member; the file object is None for a link or a device."""
     if zipfile.is_zipfile(archive):
         with zipfile.ZipFile(archive) as zipped:
             for info in zipped.infolist():
@@ -141,7 +166,7 @@ class _Redirects(urllib.request.HTTPRedirectHandler):
         self.hosts = hosts
 
     def redirect_request(self, req: urllib.request.Request, fp: Any, code: int, msg: str, headers: Any, newurl: str):
-        """Follows only to a known host, and never from https to http."""
+        """Accepts a redirect to a known host only, and never from https to http."""
         old, new = urlsplit(req.full_url), urlsplit(newurl)
         if new.netloc != old.netloc and new.hostname not in self.hosts:
             raise DownloadError(f"{req.full_url}: leads to another host, {new.netloc}, which is not expected")
@@ -177,7 +202,7 @@ def _fill(address: str, part: Path, hosts: Collection[str], tries: int, pause: f
 
 
 def _attempt(opener: urllib.request.OpenerDirector, address: str, part: Path, start: int, timeout: float) -> bool:
-    """One connection; True when the file is complete."""
+    """Downloads over one connection; returns whether the file is complete."""
     request = urllib.request.Request(address, headers={"User-Agent": "mmcontrast"})
     if start:
         request.add_header("Range", f"bytes={start}-")
@@ -201,7 +226,7 @@ def _attempt(opener: urllib.request.OpenerDirector, address: str, part: Path, st
 def run(
     prepare: Callable[[argparse.Namespace], None], parser: argparse.ArgumentParser, arguments: list[str] | None
 ) -> int:
-    """A script's main: 0, or 2 with the message of a user's mistake."""
+    """Parses the arguments and calls ``prepare``; returns 0, or 2 after printing the message of an ``InputError``."""
     try:
         prepare(parser.parse_args(arguments))
     except InputError as error:

@@ -28,11 +28,11 @@ def images(args: argparse.Namespace) -> Iterator[ImageRecord]:
             raise InputError(f"{args.list}: no such file; wanted lines CLASS/image_0001.jpg")
         listed = set(args.list.read_text().split())
     for name, data in members(args.source, "101_ObjectCategories"):
-        found = _IMAGE.search(name)
-        if not found or found[1] == "BACKGROUND_Google":
+        match = _IMAGE.search(name)
+        if not match or match[1] == "BACKGROUND_Google":
             continue
-        if listed is None or f"{found[1]}/{found[2]}.jpg" in listed:
-            yield ImageRecord(f"{found[1]}-{found[2]}", found[1], data)
+        if listed is None or f"{match[1]}/{match[2]}.jpg" in listed:
+            yield ImageRecord(f"{match[1]}-{match[2]}", match[1], data)
 
 
 def main(arguments: list[str] | None = None) -> int:

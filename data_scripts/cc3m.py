@@ -1,4 +1,4 @@
-"""Conceptual Captions 3M: prepares the list of addresses and prints the img2dataset line that fetches them.
+"""Conceptual Captions 3M: prepares the list of addresses and prints the img2dataset command that downloads them.
 
     mmcontrast data cc3m OUT --list Train_GCC-training.tsv
 

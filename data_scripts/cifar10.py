@@ -26,7 +26,7 @@ RECORD = 1 + 3 * 32 * 32  # label, then the planes red, green, blue
 
 
 def records(data: bytes, name: str) -> Iterator[tuple[int, np.ndarray]]:
-    """One binary file -> (label, (32, 32, 3) uint8 RGB)."""
+    """Yields the label and the image (32, 32, 3), uint8 RGB, of each record of a binary file."""
     if not data or len(data) % RECORD:
         raise InputError(f"{name}: has {len(data)} bytes, not a multiple of {RECORD}")
     for row in np.frombuffer(data, np.uint8).reshape(-1, RECORD):
@@ -34,7 +34,7 @@ def records(data: bytes, name: str) -> Iterator[tuple[int, np.ndarray]]:
 
 
 def write_shard(target: Path, samples: Iterable[tuple[int, np.ndarray]]) -> int:
-    """Writes KEY.png and KEY.cls members; the file takes its name when it is whole.  Returns the number of samples."""
+    """Writes a shard with KEY.png and KEY.cls members in one step; returns the number of samples."""
     partial, count = target.with_name(target.name + ".part"), 0
     with tarfile.open(partial, "w") as tar:
         for label, image in samples:
@@ -49,7 +49,7 @@ def write_shard(target: Path, samples: Iterable[tuple[int, np.ndarray]]) -> int:
 
 
 def convert(archive: Path, out: Path) -> dict[str, int]:
-    """The binary archive -> two shards and the class names; returns the number of samples of each shard."""
+    """Writes two shards and the class names from the binary archive; returns the number of samples of each shard."""
     with tarfile.open(archive, "r:*") as tar:
         files = {Path(member.name).name: member for member in tar if member.isreg()}
 

@@ -27,13 +27,13 @@ ARCHIVES = {
 
 
 def archive(name: str, out: Path, folder: Path | None, address: str = ADDRESS) -> Path:
-    """The verified archive: from the given folder, else fetched."""
-    place, digest = ARCHIVES[name]
+    """Returns a verified archive, taken from ``folder`` or downloaded to ``out``."""
+    address_path, digest = ARCHIVES[name]
     if folder is None:
-        return fetch(address + place, out / Path(place).name, digest)
-    found = folder / Path(place).name
-    verify(found, digest)
-    return found
+        return fetch(address + address_path, out / Path(address_path).name, digest)
+    path = folder / Path(address_path).name
+    verify(path, digest)
+    return path
 
 
 def prepare(args: argparse.Namespace) -> None:

@@ -1,4 +1,4 @@
-"""The color bins of VideoColor: k-means of ab over your own clips.
+"""Computes the color bins of VideoColor by k-means of ab values over your own clips.
 
     mmcontrast data color_clusters VIDEOS --clusters 16
 
@@ -20,21 +20,21 @@ from ._download import run
 
 
 def sample_colors(clips: Clips, count: int, stride: int, seed: int) -> torch.Tensor:
-    """(N, 2) ab of grid cells of ``count`` clips, at most 64 of each."""
+    """Returns the ab values (N, 2) of grid cells of ``count`` clips, at most 64 cells of each clip."""
     generator = torch.Generator().manual_seed(seed)
-    places = torch.randperm(len(clips), generator=generator)[:count].tolist()
-    found = []
-    for place in tqdm(places, unit="clip", disable=None):
-        sample = clips[place]
+    indices = torch.randperm(len(clips), generator=generator)[:count].tolist()
+    samples = []
+    for index in tqdm(indices, unit="clip", disable=None):
+        sample = clips[index]
         if "corrupt" in sample:
             print(sample["corrupt"], file=sys.stderr)
             continue
         lab = rgb_to_lab(sample["clip"][:1].float() / 255)  # (1, 3, H, W)
         cells = F.avg_pool2d(lab[:, 1:], stride).flatten(2)[0].T  # (N, 2)
-        found.append(cells[torch.randperm(len(cells), generator=generator)[:64]])
-    if not found:
+        samples.append(cells[torch.randperm(len(cells), generator=generator)[:64]])
+    if not samples:
         raise InputError("none of the clips could be read")
-    return torch.cat(found)
+    return torch.cat(samples)
 
 
 def find(args: argparse.Namespace) -> None:
@@ -47,7 +47,7 @@ def main(arguments: list[str] | None = None) -> int:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("videos", nargs="+", help="video files, folders, tars of frame folders, patterns")
     parser.add_argument("--clusters", type=int, default=16, metavar="K")
-    parser.add_argument("--count", type=int, default=2000, metavar="N", help="clips to look at")
+    parser.add_argument("--count", type=int, default=2000, metavar="N", help="number of clips to sample")
     parser.add_argument("--stride", type=int, default=8, metavar="S", help="pixels per cell")
     parser.add_argument("--seed", type=int, default=0)
     return run(find, parser, arguments)

@@ -33,15 +33,15 @@ LISTS = ("Flickr_8k.trainImages.txt", "Flickr_8k.devImages.txt", "Flickr_8k.test
 def lay_out(out: Path, images: Path, text: Path) -> int:
     """Unpacks both archives; returns the number of images."""
     with tempfile.TemporaryDirectory(dir=out) as folder:
-        words = extract(text, Path(folder, "text"))
+        texts = extract(text, Path(folder, "text"))
         for name in ("Flickr8k.token.txt", *LISTS):
-            found = next((file for file in words.rglob(name) if "__MACOSX" not in file.parts), None)
-            if found is None:
+            source = next((file for file in texts.rglob(name) if "__MACOSX" not in file.parts), None)
+            if source is None:
                 raise InputError(f"{text}: holds no {name}")
-            found.replace(out / name)
-        images = extract(images, Path(folder, "images"))
+            source.replace(out / name)
+        unpacked = extract(images, Path(folder, "images"))
         (out / "images").mkdir(exist_ok=True)
-        for file in images.rglob("*.jpg"):
+        for file in unpacked.rglob("*.jpg"):
             if "__MACOSX" not in file.parts:
                 file.replace(out / "images" / file.name)
     return len(list((out / "images").glob("*.jpg")))

@@ -1,4 +1,4 @@
-"""ImageNet-like class folders: Imagenette (fetched), or ImageNet-1k from the archives that you have.
+"""ImageNet-like class folders: Imagenette, which is downloaded, or ImageNet-1k from archives on your disk.
 
     mmcontrast data imagenet_folder OUT --imagenette 320
     mmcontrast data imagenet_folder OUT --train ILSVRC2012_img_train.tar --val ILSVRC2012_img_val.tar \
@@ -41,7 +41,7 @@ IMAGENETTE_NAMES = {
 
 
 def unpack_train(archive: Path, target: Path) -> None:
-    """A tar of one tar per class -> a folder per class."""
+    """Unpacks a tar that holds one tar per class into one folder per class."""
     if target.exists():
         raise InputError(f"{target}: exists already; remove it to unpack {archive} again")
     partial = target.with_name(target.name + ".partial")
@@ -53,7 +53,7 @@ def unpack_train(archive: Path, target: Path) -> None:
 
 
 def unpack_val(archive: Path, target: Path, labels: Path) -> None:
-    """A tar of images and the class of each -> a folder per class."""
+    """Unpacks a tar of images into one folder per class, by a list of their classes."""
     if not labels.is_file():
         raise InputError(f"{labels}: no such file; wanted one WNID a line")
     flat = extract(archive, target.with_name(target.name + ".flat"))
@@ -85,10 +85,10 @@ def prepare(args: argparse.Namespace) -> None:
                 verify(archive, MD5[part])
         unpack_train(args.train, args.out / "train")
         unpack_val(args.val, args.out / "val", args.val_labels)
-        found = read_classnames(args.classnames) if args.classnames else {}
-        if not isinstance(found, dict):
+        classnames = read_classnames(args.classnames) if args.classnames else {}
+        if not isinstance(classnames, dict):
             raise InputError(f"{args.classnames}: wanted lines WNID<TAB>NAME")
-        names = found
+        names = classnames
     else:
         raise InputError("give --imagenette SIZE, or --train, --val and --val-labels")
     for part in ("train", "val"):

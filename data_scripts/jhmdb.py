@@ -19,7 +19,7 @@ ARCHIVES = ("Rename_Images.tar.gz", "joint_positions.zip", "splits.zip")
 
 
 def test_list(splits: Path, number: int) -> list[str]:
-    """Videos of a split that are for testing, as ACTION/VIDEO."""
+    """Returns the test videos of a split as ACTION/VIDEO."""
     videos = []
     for file in sorted(splits.glob(f"*_test_split{number}.txt")):
         action = file.name.removesuffix(f"_test_split{number}.txt")

@@ -1,4 +1,4 @@
-"""Kinetics: the videos of a list that you have on disk, as a list for the data set Clips.
+"""Kinetics: writes the listed videos that are on disk as a list for the dataset ``Clips``.
 
     mmcontrast data kinetics_list kinetics700/train.csv FOLDER --out train.txt
 
@@ -18,7 +18,7 @@ from ._download import run
 
 
 def names(row: dict[str, str]) -> tuple[str, ...]:
-    """File names, without extension, that a row's video may have."""
+    """Returns the file names, without extension, that the video of a row may have."""
     identity = row["youtube_id"]
     spans = [(row.get("time_start", ""), row.get("time_end", ""))]
     spans += [(a.zfill(6), b.zfill(6)) for a, b in spans]
@@ -26,7 +26,7 @@ def names(row: dict[str, str]) -> tuple[str, ...]:
 
 
 def find(table: Path, folder: Path) -> tuple[list[Path], int]:
-    """Videos of the list below the folder, in the list's order, and how many of it are missing."""
+    """Returns the listed videos that the folder holds, in the order of the list, and the number of missing ones."""
     if not folder.is_dir():
         raise InputError(f"{folder}: no such folder")
     try:
@@ -37,9 +37,9 @@ def find(table: Path, folder: Path) -> tuple[list[Path], int]:
     if not rows or "youtube_id" not in rows[0]:
         raise InputError(f"{table}: has no column youtube_id; wanted label,youtube_id,time_start,time_end,split")
     there = {path.stem: path for path in folder.rglob("*") if path.suffix.lower() in VIDEO_EXTENSIONS}
-    found = [next((there[name] for name in names(row) if name in there), None) for row in rows]
-    videos = list(dict.fromkeys(path for path in found if path))
-    return videos, found.count(None)
+    paths = [next((there[name] for name in names(row) if name in there), None) for row in rows]
+    videos = list(dict.fromkeys(path for path in paths if path))
+    return videos, paths.count(None)
 
 
 def prepare(args: argparse.Namespace) -> None:

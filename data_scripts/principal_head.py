@@ -1,4 +1,4 @@
-"""A first head for VideoColor on a trained network: the main directions of its features over your own clips.
+"""Writes an initial head for VideoColor: the principal directions of a network's features over your own clips.
 
     mmcontrast data principal_head configs/video/track_lite.yaml OUT.safetensors
 
@@ -23,15 +23,15 @@ from mmcontrast.models.loading import build
 
 from ._download import run
 
-CELLS = 64  # of each clip
+CELLS = 64  # grid cells sampled from each clip
 
 
 @torch.no_grad()
 def principal_directions(encoder: FrameEncoder, clips: Clips, count: int) -> Tensor:
-    """(dim, D, 1, 1): the head of ``encoder``, from cells of ``count`` clips."""
+    """Returns the head (dim, D, 1, 1) whose rows are the principal directions of grid cells of ``count`` clips."""
     cells = []
-    for place in torch.linspace(0, len(clips) - 1, min(count, len(clips))).int().tolist():
-        grid = encoder.trunk.grid(clips[place]["clip"][:1].float() / 255)  # (1, D, h, w)
+    for index in torch.linspace(0, len(clips) - 1, min(count, len(clips))).int().tolist():
+        grid = encoder.trunk.grid(clips[index]["clip"][:1].float() / 255)  # (1, D, h, w)
         cells.append(grid[0].flatten(1).T[:: max(1, grid[0, 0].numel() // CELLS)])  # (n, D)
     return torch.linalg.svd(torch.cat(cells), full_matrices=False).Vh[: encoder.dim, :, None, None].contiguous()
 
@@ -55,7 +55,9 @@ def main(arguments: list[str] | None = None) -> int:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("config", type=Path)
     parser.add_argument("out", type=Path)
-    parser.add_argument("--count", type=int, default=400, metavar="N", help="clips to look at (default: %(default)s)")
+    parser.add_argument(
+        "--count", type=int, default=400, metavar="N", help="number of clips to sample (default: %(default)s)"
+    )
     return run(write, parser, arguments)
 
 

@@ -32,7 +32,7 @@ SIZES = (0.02, 0.5)  # meters: meshes outside are scaled to 0.15
 
 @dataclass(frozen=True)
 class Mesh:
-    """A mesh file with its texture, and its box in meters."""
+    """A mesh file with its texture and its bounding box in meters."""
 
     name: str
     file: Path
@@ -77,7 +77,7 @@ def main() -> int:
 
 
 def parse() -> argparse.Namespace:
-    """The command line."""
+    """Parses the command line."""
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument(
         "--meshes", required=True, metavar="PATH", help="folder or .tar with .obj or .glb files, or one"
@@ -107,20 +107,20 @@ def parse() -> argparse.Namespace:
     return parser.parse_args()
 
 
-def find_meshes(place: Path, scratch: Path) -> list[Mesh]:
-    """An .obj or .glb file, or all below a folder or in a tar, named after their folder or file."""
-    if not place.exists():
-        raise InputError(f"{place}: no such file or folder")
-    if place.is_file() and place.suffix.lower() not in SUFFIXES:
+def find_meshes(source: Path, scratch: Path) -> list[Mesh]:
+    """Returns the meshes of an .obj or .glb file, a folder or a tar archive, named after their folder or file."""
+    if not source.exists():
+        raise InputError(f"{source}: no such file or folder")
+    if source.is_file() and source.suffix.lower() not in SUFFIXES:
         try:
-            with tarfile.open(place) as tar:
+            with tarfile.open(source) as tar:
                 tar.extractall(scratch / "meshes", filter="data")
         except tarfile.TarError as error:
-            raise InputError(f"{place}: is no .obj or .glb file, and no tar that can be unpacked ({error})") from error
-        place = scratch / "meshes"
-    files = [place] if place.is_file() else sorted(p for p in place.rglob("*") if p.suffix.lower() in SUFFIXES)
+            raise InputError(f"{source}: is no .obj or .glb file, and no tar that can be unpacked ({error})") from error
+        source = scratch / "meshes"
+    files = [source] if source.is_file() else sorted(p for p in source.rglob("*") if p.suffix.lower() in SUFFIXES)
     if not files:
-        raise InputError(f"{place}: holds no .obj or .glb file")
+        raise InputError(f"{source}: holds no .obj or .glb file")
     meshes = [_mesh(file, scratch / "glb" / str(number)) for number, file in enumerate(files)]
     if bare := [mesh.name for mesh in meshes if not mesh.texture]:
         print(f"without a texture, and drawn white: {', '.join(bare)}", file=sys.stderr)
@@ -128,7 +128,7 @@ def find_meshes(place: Path, scratch: Path) -> list[Mesh]:
 
 
 def choose(meshes: list[Mesh], only: list[str] | None, exclude: list[str]) -> list[Mesh]:
-    """The named ones."""
+    """Returns the meshes that ``only`` and ``exclude`` select by name."""
     names = {mesh.name for mesh in meshes}
     if unknown := (set(only or ()) | set(exclude)) - names:
         raise InputError(f"no mesh is called {', '.join(sorted(unknown))}; there are {', '.join(sorted(names))}")
@@ -136,7 +136,7 @@ def choose(meshes: list[Mesh], only: list[str] | None, exclude: list[str]) -> li
 
 
 def _mesh(file: Path, folder: Path) -> Mesh:
-    """A mesh file; a .glb becomes an .obj with its texture in the folder."""
+    """Reads a mesh file; a .glb file is converted to an .obj file with a texture in the folder."""
     generic = file.stem.lower() in ("model", "mesh", "textured", "visual")
     name = file.parent.name if generic else file.stem
     if file.suffix.lower() == ".glb":
@@ -183,7 +183,7 @@ class Renderer:
     def scene(
         self, meshes: list[Mesh], folder: Path, views: int, elevation: tuple[float, float], rng: np.random.Generator
     ) -> None:
-        """Builds a table with the meshes, lets them come to rest, and writes views from around."""
+        """Builds a table with the meshes, lets them come to rest, and writes views from all sides."""
         self.bullet.resetSimulation()
         self.bullet.setGravity(0, 0, -9.81)
         self._box([0, 0, -0.9], [3, 3, 0.1], rng)
@@ -220,7 +220,7 @@ class Renderer:
     def _look(
         self, eye: np.ndarray, target: np.ndarray, bodies: list[int], light: dict[str, Any]
     ) -> tuple[np.ndarray, np.ndarray, np.ndarray, np.ndarray]:
-        """Color (H, W, 3) uint8, depth (H, W) uint16 millimeters, mask (H, W) uint8, camera-to-world (4, 4)."""
+        """Renders color (H, W, 3) uint8, depth (H, W) uint16 millimeters, mask (H, W) uint8, camera-to-world (4, 4)."""
         height, width = self.size
         view = self.bullet.computeViewMatrix(eye.tolist(), target.tolist(), [0, 0, 1])
         _, _, color, buffer, body = self.bullet.getCameraImage(
@@ -259,7 +259,7 @@ class Renderer:
         return body
 
     def _pose(self, body: int) -> np.ndarray:
-        """Of the body's inertial frame, which is the same in every scene: (4, 4) to the world."""
+        """Returns the pose (4, 4) of the body's inertial frame in the world; that frame is the same in every scene."""
         position, turn = self.bullet.getBasePositionAndOrientation(body)
         pose = np.eye(4)
         pose[:3, :3] = np.array(self.bullet.getMatrixFromQuaternion(turn)).reshape(3, 3)
@@ -283,7 +283,7 @@ class Renderer:
 
 
 def random_texture(rng: np.random.Generator, side: int = 256) -> np.ndarray:
-    """Noise of several scales between two colors, at times with stripes: (side, side, 3) uint8."""
+    """Returns noise of several scales between two colors, sometimes with stripes, (side, side, 3) uint8."""
     weight = np.zeros((side, side), np.float32)
     for cells in (4, 16, 64):
         noise = rng.normal(size=(cells, cells)).astype(np.float32)

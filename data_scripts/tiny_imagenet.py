@@ -20,8 +20,8 @@ _TRAINING = re.compile(r"(?:^|/)train/(n\d{8})/images/(n\d{8}_\d+)\.JPEG$")
 
 def images(args: argparse.Namespace) -> Iterator[ImageRecord]:
     for name, data in members(args.source, "tiny-imagenet-200/train"):
-        if found := _TRAINING.search(name):
-            yield ImageRecord(found[2], found[1], data)
+        if match := _TRAINING.search(name):
+            yield ImageRecord(match[2], match[1], data)
 
 
 def main(arguments: list[str] | None = None) -> int:
