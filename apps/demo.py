@@ -1,4 +1,4 @@
-"""All apps on one page: ``mmcontrast app``, ``make app``, or ``python apps/demo.py --port 7861``."""
+"""All apps on one page: ``mmcontrast app``, ``make app`` or ``python apps/demo.py``."""
 
 import gradio as gr
 from mmcontrast.apps import look_inside, match, track, zero_shot
@@ -8,8 +8,15 @@ APPS = (zero_shot, match, track, look_inside)
 
 
 def build(name: str | None = None) -> None:
-    """Puts every app into a tab of the page being built."""
-    gr.Markdown("# mmcontrast\nRepresentations learned without labels, put to work. Everything stays on this machine.")
+    """Adds one tab per app to the page that is being built.
+
+    Args:
+        name: Model to start with in every tab. None stands for the bundled one of each tab.
+    """
+    gr.Markdown(
+        "# mmcontrast\nClassify images by labels, match points, track objects and look into models. "
+        "Your files stay on this machine."
+    )
     with gr.Tabs():
         for app in APPS:
             with gr.Tab(app.TITLE):
@@ -17,6 +24,6 @@ def build(name: str | None = None) -> None:
 
 
 if __name__ == "__main__":
-    from mmcontrast.apps.cli import main
+    from mmcontrast.cli.main import main
 
-    raise SystemExit(main("demo"))
+    raise SystemExit(main(["app", "demo"]))

@@ -1,11 +1,12 @@
-"""A video's first frame as it is painted on and clicked into."""
+"""The first frame of a video: people paint on it and click into it."""
 
 from functools import lru_cache
 from io import BytesIO
-from typing import Any, NamedTuple
+from typing import Any
 
 import gradio as gr
 import numpy as np
+import numpy.typing as npt
 from gradio.components.image_editor import EditorData
 from gradio.utils import LRUCache
 from PIL import Image
@@ -13,84 +14,75 @@ from PIL import Image
 from mmcontrast.errors import InputError
 from mmcontrast.inference import bounded
 
-from .uploads import LONGEST, path_of, points
+from .scaled_image import ScaledImage
+from .uploads import LONGEST_SIDE, path_of, read_points
 
-COLORS = ("#e6194b", "#3cb44b", "#ffe119", "#4363d8", "#f58231", "#911eb4")  # the brush's; each paints one object
-
-
-class FirstFrame(NamedTuple):
-    """What is shown, (H, W, 3) uint8, and the size of the video in pixels."""
-
-    image: np.ndarray
-    height: int
-    width: int
-
-    def to_video(self, x: float, y: float) -> tuple[float, float]:
-        """A pixel of what is shown -> one of the video."""
-        scale = self.width / self.image.shape[1]
-        return (x + 0.5) * scale - 0.5, (y + 0.5) * self.height / self.image.shape[0] - 0.5
-
-    def to_image(self, x: float, y: float) -> tuple[float, float]:
-        """A pixel of the video -> one of what is shown."""
-        scale = self.image.shape[1] / self.width
-        return (x + 0.5) * scale - 0.5, (y + 0.5) * self.image.shape[0] / self.height - 0.5
+# Colors of the brush. Each color paints one object, in the order of the ids from 1.
+COLORS = ("#e6194b", "#3cb44b", "#ffe119", "#4363d8", "#f58231", "#911eb4")
 
 
 @lru_cache(8)
-def first_frame(place: str) -> FirstFrame:
-    """Of a video file, its long side at most ``LONGEST``."""
-    video = bounded.open_recording(place)
-    return FirstFrame(bounded.shrunk(video[0], LONGEST), video.height, video.width)
+def first_frame(path: str) -> ScaledImage:
+    """Returns the first frame of a video file, with a long side of at most ``LONGEST_SIDE`` pixels."""
+    video = bounded.open_recording(path)
+    return ScaledImage(bounded.shrunk(video[0], LONGEST_SIDE), video.height, video.width)
 
 
-def remember_few(editor: gr.ImageEditor, most: int = 64) -> None:
-    """Bounds the paintings that wait for their event; Gradio's own store never forgets one."""
-    editor.blob_storage = LRUCache(most)
+def limit_stored_paintings(editor: gr.ImageEditor, limit: int = 64) -> None:
+    """Bounds the number of paintings that wait for their event, because Gradio's own store never removes one."""
+    editor.blob_storage = LRUCache(limit)
 
 
-def mask_of(editor: gr.ImageEditor, painting: Any, place: str) -> np.ndarray:
-    """What was painted on the first frame of a video.
+def read_mask(editor: gr.ImageEditor, painting: Any, path: str) -> npt.NDArray[np.uint8]:
+    """Reads what was painted on the first frame of a video.
 
     Args:
-        editor: where.
-        painting: its value as the browser sent it.
-        place: the video.
+        editor: The component that was painted in.
+        painting: Its value, as the browser sent it.
+        path: Path of the video.
+
     Returns:
-        (H, W) uint8 of the video's size: 0, or 1 + the place of the color in ``COLORS``.
+        Object ids in the size of the video, (H, W) uint8: 0 for the background, else 1 + the index of the color in
+        ``COLORS``.
+
     Raises:
-        InputError: nothing is painted, or it cannot be read.
+        InputError: Nothing is painted, or the painting cannot be read.
     """
-    video, data = first_frame(place), EditorData(**(painting or {}))
+    frame, data = first_frame(path), EditorData(**(painting or {}))
     stored = editor.blob_storage.pop(data.id, None) if data.id else None
-    sent: list[Any] = stored.layers if stored else [path_of(layer.model_dump(), "a painting") for layer in data.layers]
-    mask = np.zeros((video.height, video.width), np.uint8)
-    for layer in filter(None, sent):
-        ids = _ids(layer, video.image.shape[:2])
-        resized = np.asarray(Image.fromarray(ids).resize((video.width, video.height), Image.Resampling.NEAREST))
+    layers: list[Any] = (
+        stored.layers if stored else [path_of(layer.model_dump(), "a painting") for layer in data.layers]
+    )
+    mask = np.zeros((frame.height, frame.width), np.uint8)
+    for layer in filter(None, layers):
+        ids = _layer_ids(layer, frame.pixels.shape[:2])
+        resized = np.asarray(Image.fromarray(ids).resize((frame.width, frame.height), Image.Resampling.NEAREST))
         mask = np.where(resized > 0, resized, mask)
     if not mask.any():
         raise InputError("Nothing is painted yet: choose the brush and paint over an object in the first frame.")
     return mask
 
 
-def places_in(text: str) -> list[tuple[float, float]]:
-    """Points of the video.
+def required_points(text: str) -> list[tuple[float, float]]:
+    """Reads points of the video, in its pixels.
 
     Raises:
-        InputError: none, or no points.
+        InputError: The text holds no points.
     """
-    if not (places := points(text)):
-        raise InputError("No points are given yet: click some in the first frame.")
-    return places
+    points = read_points(text)
+    if not points:
+        raise InputError("No points are given yet: click into the first frame.")
+    return points
 
 
-def _ids(layer: bytes | str, size: tuple[int, int]) -> np.ndarray:
-    """A painted layer, RGBA, of the size of what is shown -> (H, W) uint8 ids by the nearest color."""
+def _layer_ids(layer: bytes | str, size: tuple[int, ...]) -> npt.NDArray[np.uint8]:
+    """Converts a painted RGBA layer to ids (H, W) of the displayed size, by the nearest color of the brush."""
     try:
         with Image.open(BytesIO(layer) if isinstance(layer, bytes) else layer) as opened:
-            if opened.width * opened.height > 4 * LONGEST**2:
+            if opened.width * opened.height > 4 * LONGEST_SIDE**2:
                 raise InputError(f"The painting has {opened.width}x{opened.height} pixels; the frame has fewer.")
-            pixels = np.asarray(opened.convert("RGBA").resize(size[::-1], Image.Resampling.NEAREST)).astype(np.int32)
+            rgba = opened.convert("RGBA").resize((size[1], size[0]), Image.Resampling.NEAREST)
+            pixels = np.asarray(rgba).astype(np.int32)
     except (OSError, SyntaxError, ValueError, Image.DecompressionBombError) as error:
         if isinstance(error, InputError):
             raise

@@ -1,4 +1,4 @@
-"""What stands between the network and Gradio: bounded requests, no addresses to fetch, nothing fetched from outside."""
+"""Checks requests before Gradio sees them: their size is bounded, and no address is downloaded."""
 
 import json
 from typing import Any
@@ -9,35 +9,35 @@ from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 API = "/gradio_api/"
 POSTS = ("queue/join", "upload", "cancel", "reset", "component_server", "call", "run", "api", "stream", "heartbeat")
-MOST_JSON = 4 << 20  # bytes; images and videos are uploaded, not written into it
-MOST_BLOB = 32 << 20  # bytes of what is painted
+MAX_JSON = 4 << 20  # bytes; images and videos are uploaded, not written into it
+MAX_BLOB = 32 << 20  # bytes of what is painted
 POLICY = b"default-src 'self' data: blob: 'unsafe-inline' 'unsafe-eval'; frame-ancestors 'self'; object-src 'none'"
 FULL = "Too many requests are waiting; try again in a moment."
 
 
 class Gate:
-    """ASGI middleware.
+    """ASGI middleware that refuses requests which these apps do not need.
 
-    Refuses parts of Gradio that these apps do not use, bodies that are too long, and files that are named by an
-    address, which Gradio would download.  A full queue is answered by 429.  Browsers are told to load nothing from
-    elsewhere and to run no file as a page.
+    It refuses the parts of Gradio that these apps do not use, bodies that are too long, and files named by an address,
+    which Gradio would download. It answers 429 if the queue is full. Response headers tell the browser to load nothing
+    from other hosts and to run no file as a page.
     """
 
     def __init__(self, app: ASGIApp) -> None:
         self.app = app
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        """Lets a request pass, or answers it."""
+        """Passes a request on to Gradio, or answers it."""
         if scope["type"] != "http":
             await self.app(scope, receive, send)
             return
         path = scope["path"].removeprefix(API)
-        if scope["method"] == "POST" and path != "upload":  # whose size Gradio bounds as it arrives
+        if scope["method"] == "POST" and path != "upload":  # Gradio bounds the size of uploads as they arrive
             if not path.startswith(POSTS):
-                await _answer(404, "There is no such thing here.", scope, receive, send)
+                await _answer(404, "This address does not exist here.", scope, receive, send)
                 return
             blobs = path.startswith("component_server")
-            body = await _read(receive, MOST_BLOB if blobs else MOST_JSON)
+            body = await _read(receive, MAX_BLOB if blobs else MAX_JSON)
             if body is None:
                 await _answer(413, "The request is too long; upload files instead.", scope, receive, send)
                 return
@@ -49,7 +49,7 @@ class Gate:
 
 
 class _Sender:
-    """Adds headers, and turns Gradio's 503 for a full queue into a 429."""
+    """Adds response headers and turns Gradio's 503 for a full queue into a 429."""
 
     def __init__(self, scope: Scope, receive: Receive, send: Send) -> None:
         self.scope, self.receive, self.send, self.full = scope, receive, send, False
@@ -73,20 +73,20 @@ async def _answer(status: int, sentence: str, scope: Scope, receive: Receive, se
     await JSONResponse({"detail": sentence}, status)(scope, receive, send)
 
 
-async def _read(receive: Receive, most: int) -> bytes | None:
-    """The whole body; None when it is longer than ``most``."""
+async def _read(receive: Receive, limit: int) -> bytes | None:
+    """Returns the whole body, or None if it is longer than ``limit`` bytes."""
     body, more = bytearray(), True
     while more:
         message = await receive()
         body += message.get("body", b"")
-        if len(body) > most:
+        if len(body) > limit:
             return None
         more = message.get("more_body", False)
     return bytes(body)
 
 
 def _again(body: bytes, receive: Receive) -> Receive:
-    """Gives ``body`` once more, then what ``receive`` gives (that the browser has gone)."""
+    """Returns a function that receives ``body`` again and then whatever ``receive`` gives, such as a disconnect."""
     parts: list[Message] = [{"type": "http.request", "body": body, "more_body": False}]
 
     async def replay() -> Message:

@@ -1,4 +1,4 @@
-"""What all apps share: looks, limits, models by name, and errors in one sentence."""
+"""What all apps share: the page, its limits, models by name, and errors in one sentence."""
 
 import atexit
 import html
@@ -23,8 +23,8 @@ from mmcontrast.models.loading import bundled, load
 
 from .gate import Gate
 
-MOST_WAITING = 64
-MODELS_KEPT = 4
+MAX_WAITING = 64
+MAX_MODELS = 4
 THEME = gr.themes.Default(
     primary_hue="teal",
     neutral_hue="slate",
@@ -43,7 +43,14 @@ CSS = """
 
 @contextmanager
 def page(title: str) -> Iterator[gr.Blocks]:
-    """The frame of a page.  Uploads go to a folder of this process's own, which disappears with it."""
+    """Creates a page. Uploads go to a temporary folder, which is deleted when the process ends.
+
+    Args:
+        title: Title of the page.
+
+    Yields:
+        The page, to which components are added inside the ``with`` block.
+    """
     if "GRADIO_TEMP_DIR" not in os.environ:
         os.environ["GRADIO_TEMP_DIR"] = folder = tempfile.mkdtemp(prefix="mmcontrast-")
         atexit.register(shutil.rmtree, folder, ignore_errors=True)
@@ -55,15 +62,17 @@ def start(blocks: gr.Blocks, port: int | None = None) -> str:
     """Serves a page on 127.0.0.1 in the background.
 
     Args:
-        blocks: the page.
-        port: None is the first free one from 7860.
+        blocks: The page.
+        port: Port to listen on. None stands for the first free one from 7860.
+
     Returns:
-        Its address.
+        The address of the page.
+
     Raises:
-        InputError: the port is taken.
+        InputError: The port is in use.
     """
     Image.MAX_IMAGE_PIXELS = 25_000_000  # PIL refuses twice as many, wherever an image is opened
-    blocks.queue(max_size=MOST_WAITING, default_concurrency_limit=1, api_open=False)
+    blocks.queue(max_size=MAX_WAITING, default_concurrency_limit=1, api_open=False)
     try:
         _, address, _ = blocks.launch(
             server_name="127.0.0.1",
@@ -86,20 +95,25 @@ def start(blocks: gr.Blocks, port: int | None = None) -> str:
             _frontend=False,  # or Gradio gives up where its own page takes 3 seconds, or a proxy is set
         )
     except OSError as error:
-        raise InputError(f"--port {port}: is taken ({error}); choose another") from error
+        raise InputError(f"--port {port} is in use ({error}); choose another") from error
     return address
 
 
 def serve(blocks: gr.Blocks, port: int | None = None) -> int:
-    """Serves a page until Ctrl-C."""
-    print(f"Open {start(blocks, port)} in a browser; Ctrl-C ends.", file=sys.stderr, flush=True)
+    """Serves a page until Ctrl-C; returns the exit status.
+
+    Args:
+        blocks: The page.
+        port: Port to listen on. None stands for the first free one from 7860.
+    """
+    print(f"Open {start(blocks, port)} in a browser. Press Ctrl-C to stop.", file=sys.stderr, flush=True)
     blocks.block_thread()
     return 0
 
 
 @contextmanager
 def one_sentence() -> Iterator[None]:
-    """Shows what the user did wrong as a message, files by their base names; use with ``with`` or as a decorator."""
+    """Turns an ``InputError`` into a message on the page. Use it in a ``with`` statement or as a decorator."""
     try:
         yield
     except InputError as error:
@@ -108,22 +122,23 @@ def one_sentence() -> Iterator[None]:
 
 
 def without_folders(error: Exception) -> str:
-    """Its message in one line, uploads by their base names."""
+    """Returns the message of an error in one line, with uploads named by their base names."""
     return re.sub(re.escape(get_upload_folder()) + r"/(?:[^/\s]+/)?", "", str(error)).replace("\n", " ")
 
 
 _loading = threading.Lock()
-_load = lru_cache(MODELS_KEPT)(load)
+_load = lru_cache(MAX_MODELS)(load)
 
 
 def model(name: str | None, wanted: str) -> Any:
-    """A model by any name that ``load`` knows, kept for the next time.
+    """Loads a model by a name that ``mmcontrast.load`` knows; the last few models stay in memory.
 
     Args:
-        name: what stands in the model field.
-        wanted: what to say where nothing does.
+        name: The text of the model field.
+        wanted: A sentence for the error message if the field is empty.
+
     Raises:
-        InputError: no such model; also where a library that fetches or reads it fails.
+        InputError: There is no such model, or a library failed to download or to read it.
     """
     name = str(name or "").strip()
     if not name:
@@ -139,12 +154,19 @@ def model(name: str | None, wanted: str) -> Any:
 
 
 def default(*names: str) -> str:
-    """The first of these models that comes with this installation; "" when none does."""
+    """Returns the first of the named models that is bundled, or an empty text."""
     return next((name for name in names if name in bundled()), "")
 
 
-def model_field(value: str, info: str = "a bundled name, a folder, or open_clip:, timm:, hf:, hf-hub:") -> gr.Dropdown:
-    """Where a model is named."""
+def model_field(
+    value: str, info: str = "A bundled name, a folder, or open_clip:, timm:, hf: or hf-hub: and a name."
+) -> gr.Dropdown:
+    """Returns the field in which a model is named.
+
+    Args:
+        value: Name of the model to start with.
+        info: Help text of the field.
+    """
     return gr.Dropdown(
         bundled(), value=value or None, label="Model", info=info, allow_custom_value=True, filterable=True
     )

@@ -1,4 +1,4 @@
-"""What the browser sends, as arrays: only files that were uploaded, only as large as a page can work with."""
+"""What the browser sends, as arrays: uploaded files only, and only as large as a page can work with."""
 
 import tempfile
 from functools import lru_cache
@@ -6,20 +6,27 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+import numpy.typing as npt
 from gradio.utils import get_upload_folder
 
 from mmcontrast.errors import InputError
 from mmcontrast.inference import bounded
 from mmcontrast.inference.points import parse_points
 
-LONGEST = 1024  # pixels, of images on a page
+from .scaled_image import ScaledImage
+
+LONGEST_SIDE = 1024  # pixels of an image on a page
 
 
 def path_of(upload: Any, what: str = "an image") -> str:
-    """The file behind a component's value.
+    """Returns the path of an uploaded file.
+
+    Args:
+        upload: The value of a component, as the browser sent it.
+        what: The name of the upload in an error message.
 
     Raises:
-        InputError: there is none, or it does not lie among the uploads.
+        InputError: There is no file, or it does not lie in the folder of uploads.
     """
     path = upload.get("path") if isinstance(upload, dict) else upload
     if not path:
@@ -29,36 +36,61 @@ def path_of(upload: Any, what: str = "an image") -> str:
     return path
 
 
-def read_image(upload: Any, what: str = "an image", longest: int = LONGEST) -> np.ndarray:
-    """(H, W, 3) uint8, read-only, its long side at most ``longest``."""
-    return _image(path_of(upload, what), longest)
+def read_image(upload: Any, what: str = "an image", longest: int = LONGEST_SIDE) -> npt.NDArray[np.uint8]:
+    """Reads an uploaded image, reduced to a long side of at most ``longest`` pixels.
+
+    Args:
+        upload: The value of an image component.
+        what: The name of the image in an error message.
+        longest: Largest long side in pixels.
+
+    Returns:
+        Read-only pixels, (H, W, 3) uint8.
+    """
+    return read_scaled(upload, what, longest).pixels
+
+
+def read_scaled(upload: Any, what: str = "an image", longest: int = LONGEST_SIDE) -> ScaledImage:
+    """Reads an uploaded image like ``read_image``, together with the size of the original.
+
+    Args:
+        upload: The value of an image component.
+        what: The name of the image in an error message.
+        longest: Largest long side in pixels.
+    """
+    return _scaled(path_of(upload, what), longest)
 
 
 @lru_cache(16)
-def _image(path: str, longest: int) -> np.ndarray:
-    image = bounded.read_image(path, longest)
-    image.setflags(write=False)
-    return image
+def _scaled(path: str, longest: int) -> ScaledImage:
+    original = bounded.read_image(path)
+    pixels = bounded.shrunk(original, longest)
+    pixels.setflags(write=False)
+    return ScaledImage(pixels, *original.shape[:2])
 
 
 def new_file(name: str) -> Path:
-    """A file to be written for download, in a folder of its own."""
+    """Returns the path of a file that can be written for download, in a new folder."""
     Path(get_upload_folder()).mkdir(parents=True, exist_ok=True)
     return Path(tempfile.mkdtemp(dir=get_upload_folder())) / name
 
 
-def points(text: Any, most: int = 32) -> list[tuple[float, float]]:
-    """ "x,y; x,y" -> pairs; none for an empty text.
+def read_points(text: Any, limit: int = 32) -> list[tuple[float, float]]:
+    """Reads points written as "x,y; x,y"; an empty text has none.
+
+    Args:
+        text: The text of a component.
+        limit: Largest number of points.
 
     Raises:
-        InputError: anything else, or too many.
+        InputError: The text is something else, or holds too many points.
     """
-    pairs = parse_points(str(text), "Points") if str(text or "").strip() else []
-    if len(pairs) > most:
-        raise InputError(f"{len(pairs)} points are given; at most {most} are shown at once.")
-    return pairs
+    points = parse_points(str(text), "Points") if str(text or "").strip() else []
+    if len(points) > limit:
+        raise InputError(f"{len(points)} points are given; at most {limit} are possible at once.")
+    return points
 
 
-def written(pairs: list[tuple[float, float]]) -> str:
-    """Pairs -> "x,y; x,y"."""
-    return "; ".join(f"{x:g},{y:g}" for x, y in pairs)
+def write_points(points: list[tuple[float, float]]) -> str:
+    """Writes points as "x,y; x,y"."""
+    return "; ".join(f"{x:g},{y:g}" for x, y in points)

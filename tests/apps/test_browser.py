@@ -17,7 +17,7 @@ def browser(server):
 
 
 def drag(browser, canvas, way):
-    """Paints along a way of (x, y), as shares of the canvas from its middle."""
+    """Paints along a way of (x, y), as fractions of the canvas from its center."""
     browser.run("arguments[0].scrollIntoView({block: 'center'})", canvas)
     width, height = canvas.size["width"], canvas.size["height"]
     places = [(round(x * width), round(y * height)) for x, y in way]
@@ -74,15 +74,15 @@ def test_paint_an_object_and_get_a_video_that_plays(browser, disc):
     browser.run(f"{video}.play()")
     browser.until(lambda: browser.run(f"return {video}.currentTime > 0"))
     assert browser.panel("a[href*='masks.zip']")
-    browser.press("points that I click")  # what is shown is none of these
+    browser.press("clicked points")  # what is shown is none of these
     browser.until(lambda: not browser.panel("a[href*='masks.zip']") and "frames in" not in browser.text())
     assert not browser.run(f"return !!{video}")
-    browser.press("objects that I paint")
+    browser.press("painted objects")
 
 
 def test_a_running_job_can_be_canceled(browser):
     browser.tab("Track")
-    browser.press("points that I click")
+    browser.press("clicked points")
     browser.until(lambda: browser.run("return [...document.querySelectorAll('video')].some(v => v.src)"))
     images = "return [...document.querySelectorAll('img')].map(i => i.src).join()"
     before = browser.run(images)
@@ -102,10 +102,10 @@ def test_look_inside(browser):
     browser.tab("Look inside")
     browser.example()
     browser.until(lambda: browser.shown("img"))
-    browser.press("Look")
+    browser.press("Show")
     browser.until(lambda: "all patches" in browser.text())
     browser.press("hidden patches")
-    browser.until(lambda: "mmcontrast fit -c configs/smoke/mae.yaml" in browser.text())
+    browser.until(lambda: "mmcontrast fit smoke/mae --out runs/smoke-mae" in browser.text())
     browser.until(lambda: "all patches" not in browser.text())
     assert not [slider for slider in browser.panel("input[type=range]") if slider.is_displayed()]
 

@@ -14,8 +14,8 @@ from PIL import Image
 from mmcontrast.cli.main import main
 from mmcontrast.data.io.decode import decode
 from mmcontrast.data.io.video import VideoFile
-from mmcontrast.train.cli import run_folder
 
+ROOT = Path(__file__).parents[2]
 PAINT, CLICK, COLOR = track.KINDS
 SENTENCES = "a photo of a {}."
 
@@ -96,6 +96,25 @@ def test_a_point_is_found_in_the_same_image(server):
     )
 
 
+def test_coordinates_are_pixels_of_the_given_image(server, tmp_path):
+    """A large image is reduced for the page; a point of its right half is inside, and equals the command's."""
+    large = Image.open(PHOTOGRAPHS[0]).convert("RGB").resize((1600, 1200), Image.Resampling.BICUBIC)
+    large.save(tmp_path / "large.png")
+    image = server.upload(tmp_path / "large.png")
+    *_, table, _ = server.call("match", image, image, "1500.3,1100; 40,60", "lab")
+    for row, point in zip(table["data"], [(1500.3, 1100), (40, 60)], strict=True):
+        assert np.allclose(row[1:3], point, atol=0.05)
+        assert np.allclose(row[3:5], point, atol=4)  # the page compares every other pixel or so
+    assert "has 1600 x 1200 pixels" in server.call("match", image, image, "1600,3", "lab")["error"]
+
+
+def test_labels_are_split_as_on_the_command_line(server):
+    image = server.upload(PHOTOGRAPHS[0])
+    (answer,) = server.call("classify", image, "big cat, flower", SENTENCES, "clip-lite")
+    assert {row["label"] for row in answer["confidences"]} == {"big cat", "flower"}
+    assert zero_shot._labels("a cat, asleep\na dog") == ("a cat, asleep", "a dog")  # lines may hold commas
+
+
 def test_the_example_pair_is_matched_right(server):
     pair = [server.upload(image) for image in PAIRS[0]]
     seen = {(312, 255): (317, 222), (378, 255): (360, 222), (330, 60): (324, 87), (325, 305): (321, 257)}  # by eye
@@ -172,7 +191,7 @@ def test_mistakes_have_one_sentence(server, disc):
         ("classify", (image, "a\na", "{}", "clip-lite"), "given twice"),
         ("classify", (image, "a", "no place", "clip-lite"), "exactly one"),
         ("classify", (image, "a", "{}", "no-such-model"), "No model 'no-such-model'"),
-        ("classify", (image, "a", "{}", "lab"), "no text tower"),
+        ("classify", (image, "a", "{}", "lab"), "no text encoder"),
         ("match", (image, None, "1,1", "lab"), "Give the right image first"),
         ("match", (image, image, "", "lab"), "Click a point"),
         ("match", (image, image, "9999,1", "lab"), "lies outside"),
@@ -182,9 +201,13 @@ def test_mistakes_have_one_sentence(server, disc):
         ("track", (video, CLICK, None, "a,b", None, "lab", 96), "pairs of pixels"),
         ("track", (video, CLICK, None, "1,1", None, "lab", 1e6), "give 96 to 480"),
         ("look", (image, "attention", "clip-lite", 0.5, 0), "vision transformer"),
-        ("look", (image, "puzzle", "clip-lite", 0.5, 0), "mmcontrast fit -c configs/smoke/jigsaw.yaml trains"),
-        ("look", (image, "puzzle", "", 0.5, 0), "mmcontrast fit -c configs/smoke/jigsaw.yaml trains"),
-        ("look", (image, "hidden patches", "clip-lite", 0.5, 0), "mmcontrast fit -c configs/smoke/mae.yaml trains"),
+        ("look", (image, "puzzle", "clip-lite", 0.5, 0), "mmcontrast fit smoke/jigsaw --out runs/smoke-jigsaw trains"),
+        ("look", (image, "puzzle", "", 0.5, 0), "mmcontrast fit smoke/jigsaw --out runs/smoke-jigsaw trains"),
+        (
+            "look",
+            (image, "hidden patches", "clip-lite", 0.5, 0),
+            "mmcontrast fit smoke/mae --out runs/smoke-mae trains",
+        ),
         ("look", (image, "hidden patches", "", 0.5, 0), "No model is named"),
     ]
     for endpoint, data, sentence in cases:
@@ -203,9 +226,9 @@ def test_a_view_without_a_bundled_model_says_which_to_give():
 @pytest.mark.parametrize("view", ["hidden patches", "puzzle"])
 def test_the_command_that_is_named_trains_such_a_model(view):
     wanted = look_inside.VIEWS[view].wanted
-    config = Path(re.search(r"mmcontrast fit -c (\S+\.yaml)", wanted)[1])
-    assert config.is_file()
-    assert str(run_folder([config])) in wanted
+    recipe, out = re.search(r"mmcontrast fit (\S+) --out (\S+)`", wanted).groups()
+    assert (ROOT / "configs" / f"{recipe}.yaml").is_file()
+    assert wanted.count(out) == 2
 
 
 def test_a_slider_is_there_where_it_changes_what_is_shown():
