@@ -9,7 +9,7 @@ from safetensors.torch import load_file, save_file
 from mmcontrast.configurable import config_of
 from mmcontrast.encoders import HFText, OpenClipText, TimmEncoder, TinyConv, TinyText
 from mmcontrast.errors import InputError
-from mmcontrast.methods import CLIP
+from mmcontrast.methods import CLIP, SigLIP
 from mmcontrast.models.exporting import export
 from mmcontrast.models.loading import build, bundled, load, load_encoder
 from tests import checkpoints
@@ -40,7 +40,7 @@ def same(a, b, size=32, tolerance=0.0):
 
 
 def test_run_directory_is_the_model(tmp_path):
-    method = tiny(objective="sigmoid")
+    method = SigLIP(TinyConv(8), TinyText(8), dim=4).eval()
     loaded = load(run_directory(tmp_path / "run", method))
     same(method, loaded)
     assert not loaded.training

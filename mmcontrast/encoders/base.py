@@ -2,7 +2,7 @@
 
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any, Literal, Self
 
 import torch
 from torch import Tensor, nn
@@ -19,11 +19,12 @@ class Tower(Configurable, nn.Module):
     """
 
     dim: int
+    frozen: bool = False
 
     def layer_ids(self) -> dict[str, int]:
         """Name of each parameter -> its depth: 0 the stem, 1 to L the blocks, L + 1 what follows them.
 
-        Layer decay and partly unlocked towers count from the end of this.
+        Layer decay and partly frozen towers count from the end of this.
         """
         stacks = [(n, m) for n, m in self.named_modules() if isinstance(m, nn.ModuleList | nn.Sequential)]
         if not stacks:
@@ -38,12 +39,29 @@ class Tower(Configurable, nn.Module):
                 ids[name] = 0 if depth == 0 else len(stack) + 1
         return ids
 
-    def lock(self, unlocked_layers: int = 0) -> None:
-        """Take the gradient from all but the last so many layers."""
+    def freeze(self, trainable_layers: int | None = 0) -> None:
+        """Freezes all but the last layers, and keeps the tower in evaluation mode, batch norm included.
+
+        Args:
+            trainable_layers: Number of the last layers, counted by ``layer_ids``, that are still trained; 0 freezes all
+                of them, None undoes an earlier call.
+        """
+        for module in self.modules():
+            if isinstance(module, Tower):
+                module.frozen = trainable_layers is not None
+        if trainable_layers is None:
+            self.requires_grad_(True)
+            return
         ids = self.layer_ids()
-        first = max(ids.values()) + 1 - unlocked_layers
+        first = max(ids.values()) + 1 - trainable_layers
         for name, parameter in self.named_parameters():
-            parameter.requires_grad_(ids[name] >= first)
+            if ids[name] < first:
+                parameter.requires_grad_(False)
+        self.eval()
+
+    def train(self, mode: bool = True) -> Self:
+        """Sets training mode; a frozen tower stays in evaluation mode."""
+        return super().train(mode and not self.frozen)
 
     def drop_patches(self, rate: float) -> None:
         """While training, leave out a random share ``rate`` of each image's patches (FLIP, 2212.00794)."""

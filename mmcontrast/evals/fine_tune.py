@@ -63,7 +63,8 @@ def fine_tune(
     Returns:
         The fine-tuned copy, in evaluation mode.
     """
-    copied = copy.deepcopy(encoder).requires_grad_(True)
+    copied = copy.deepcopy(encoder)
+    copied.freeze(None)
     model = Tuned(copied, start).train()
     device = encoder.mean.device
     matrices = [p for p in model.parameters() if p.ndim > 1]

@@ -16,6 +16,7 @@ from mmcontrast.errors import InputError
 from mmcontrast.losses.streaming import log_sum_exp, row_dot, softplus_sum, two_way_loss
 from mmcontrast.losses.tiles import Pairs
 from mmcontrast.ops.distributed import all_gather, all_reduce_max, all_reduce_sum, get_rank, world_size
+from mmcontrast.ops.precision import accumulation_dtype, at_least_float32
 
 
 def info_nce(query: Tensor, key: Tensor, temperature: float | Tensor, negatives: Tensor | None = None) -> Tensor:
@@ -39,7 +40,7 @@ def info_nce(query: Tensor, key: Tensor, temperature: float | Tensor, negatives:
         query, key, scale = _operands(query, key, 1 / temperature)
         found = log_sum_exp(query, all_gather(key), scale, Pairs(positive=first))
         return _cross_entropy(found.row_max, found.row_log_sum, found.positive)
-    query, key = query.to(_wide(query)), key.to(_wide(key))
+    query, key = at_least_float32(query), at_least_float32(key)
     positive = row_dot(query, key) / temperature  # (B,)
     query, negatives, scale = _operands(query, negatives, 1 / temperature)
     found = log_sum_exp(query, negatives, scale, Pairs())
@@ -169,14 +170,9 @@ def _check_pair(name_a: str, a: Tensor, name_b: str, b: Tensor) -> None:
         )
 
 
-def _wide(x: Tensor) -> torch.dtype:
-    """What sums over x are taken in."""
-    return torch.promote_types(x.dtype, torch.float32)
-
-
 def _operands(a: Tensor, b: Tensor, scale: float | Tensor) -> tuple[Tensor, Tensor, Tensor]:
     """Rows, columns and scale; the scale's dtype is what the sums are taken in."""
-    dtype = torch.promote_types(_wide(a), _wide(b))
+    dtype = torch.promote_types(accumulation_dtype(a), accumulation_dtype(b))
     # A GPU multiplies bf16 and adds in fp32; fp16 is too narrow for the slopes, and CPUs return what they were given.
     as_given = a.is_cuda and a.dtype == b.dtype == torch.bfloat16
     operands = (a, b) if as_given else (a.to(dtype), b.to(dtype))

@@ -9,6 +9,7 @@ from torch import Tensor
 
 from mmcontrast.errors import InputError
 from mmcontrast.ops.distributed import all_gather, all_reduce_max, all_reduce_sum, get_rank, world_size
+from mmcontrast.ops.precision import at_least_float32
 from mmcontrast.ops.sphere import l2_normalize
 
 
@@ -23,7 +24,7 @@ def dino_loss(student: Tensor, teacher: Tensor, temperature: float) -> Tensor:
         () the mean over pairs of views and over samples.
     """
     views, common = len(student), len(teacher)
-    logits = _wide(student) / temperature
+    logits = at_least_float32(student) / temperature
     normalizer = logits.logsumexp(-1)  # (V, B)
     # Linear in the teacher: a view's sum over the teacher's views is one product with their sum.
     teacher = teacher.to(logits.dtype)
@@ -46,7 +47,7 @@ def ibot_loss(student: Tensor, teacher: Tensor, weight: Tensor, images: int, tem
     Returns:
         () the sum of weighted cross-entropies over the number of images.
     """
-    logits = _wide(student) / temperature
+    logits = at_least_float32(student) / temperature
     cross_entropy = logits.logsumexp(-1) - (logits * teacher).sum(-1)  # (M,)
     return (cross_entropy * weight).sum() / images
 
@@ -76,7 +77,7 @@ def koleo(features: Tensor) -> Tensor:
 @torch.no_grad()
 def center_and_sharpen(logits: Tensor, center: Tensor, temperature: Tensor) -> Tensor:
     """The teacher's probabilities, centered and sharpened (DINO, algorithm 1): (..., K) and (K,) -> (..., K)."""
-    return ((_wide(logits) - center) / temperature).softmax(-1)
+    return ((at_least_float32(logits) - center) / temperature).softmax(-1)
 
 
 @torch.no_grad()
@@ -90,7 +91,7 @@ def sinkhorn(logits: Tensor, temperature: Tensor, iterations: int = 3) -> Tensor
     Returns:
         (M, K) probabilities.
     """
-    scaled = _wide(logits) / temperature
+    scaled = at_least_float32(logits) / temperature
     lowest = scaled.new_tensor([torch.finfo(scaled.dtype).min])
     q = (scaled - all_reduce_max(torch.cat([scaled.flatten(), lowest]).amax())).exp()
     for _ in range(iterations):
@@ -98,7 +99,3 @@ def sinkhorn(logits: Tensor, temperature: Tensor, iterations: int = 3) -> Tensor
         q = q / used.clamp(min=torch.finfo(q.dtype).tiny)
         q = q / q.sum(1, keepdim=True).clamp(min=torch.finfo(q.dtype).tiny)
     return q
-
-
-def _wide(x: Tensor) -> Tensor:
-    return x.to(torch.promote_types(x.dtype, torch.float32))

@@ -173,8 +173,7 @@ class _LogSumExp(torch.autograd.Function):
         ctx.save_for_backward(a, b, scale, row_max, row_sum, column_max, column_sum, *kept)
         ctx.pairs, ctx.columns, ctx.bounded = pairs, columns, bounded
         ctx.mark_non_differentiable(row_max, column_max)
-        wide = _wide(a)
-        row_log_sum, column_log_sum = row_sum.to(wide).log(), column_sum.to(wide).log()
+        row_log_sum, column_log_sum = row_sum.to(widest(a)).log(), column_sum.to(widest(a)).log()
         return _positive_logits(a, b, scale, pairs), row_max, row_log_sum, column_max, column_log_sum
 
     @staticmethod
@@ -241,11 +240,11 @@ def _positive_logits(a: Tensor, b: Tensor, scale: Tensor, pairs: Pairs) -> Tenso
 def row_dot(x: Tensor, y: Tensor) -> Tensor:
     """Products of the rows of two (n, D) matrices: (n,) float64."""
     products = x.to(torch.promote_types(x.dtype, torch.float32)) * y  # (n, D)
-    return products.sum(1, dtype=_wide(x))
+    return products.sum(1, dtype=widest(x))
 
 
-def _wide(x: Tensor) -> torch.dtype:
-    """float64, or fp32 on a device without it."""
+def widest(x: Tensor) -> torch.dtype:
+    """Returns the widest float type of a device: float64, or float32 where there is none."""
     return torch.float32 if x.device.type == "mps" else torch.float64
 
 

@@ -2,6 +2,7 @@ from .base import Method as Method
 from .clip import CLIP as CLIP
 from .colorization import Colorization as Colorization
 from .contrastive_random_walk import ContrastiveRandomWalk as ContrastiveRandomWalk
+from .corrflow import CorrFlow as CorrFlow
 from .cpc import CPC as CPC
 from .cpc import SoundCPC as SoundCPC
 from .dense_object_net import DenseObjectNet as DenseObjectNet
@@ -10,10 +11,13 @@ from .dinov2 import DINOv2 as DINOv2
 from .inpainting import Inpainting as Inpainting
 from .jigsaw import Jigsaw as Jigsaw
 from .mae import MAE as MAE
+from .mast import MAST as MAST
 from .moco import MoCo as MoCo
 from .moco_v3 import MoCoV3 as MoCoV3
 from .relative_patch import RelativePatch as RelativePatch
 from .rotation import Rotation as Rotation
+from .siglip import SigLIP as SigLIP
 from .simclr import SimCLR as SimCLR
 from .split_brain import SplitBrain as SplitBrain
 from .video_color import VideoColor as VideoColor
+from .wise_ft import wise_ft as wise_ft

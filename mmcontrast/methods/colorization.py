@@ -113,6 +113,6 @@ class Colorization(Method):
     def _weight(self, index: Tensor, share: Tensor) -> Tensor:
         """(Q,) by which each bin counts (eq. 4); in training the batch's colors join the prior first."""
         if self.training:
-            found = all_reduce_sum(self.bins.share(index, share)) / world_size()
+            found = all_reduce_sum(self.bins.frequencies(index, share)) / world_size()
             self.prior.lerp_(found.to(self.prior), 1 - self.momentum)
         return rebalance(self.prior, self.uniform)

@@ -1,55 +1,50 @@
-"""What video methods train: a network's grid, seen in gray or color, projected to an embedding."""
+"""The encoder that video methods train: the grid of a network, projected to an embedding."""
 
-from typing import Literal, Self
-
-import torch
+import torch.nn.functional as F
 from torch import Tensor, nn
 
 from mmcontrast.encoders.base import Encoder
-
-Lock = Literal["none", "norm", "all"]
+from mmcontrast.errors import InputError
+from mmcontrast.ops.color import luma
 
 
 class FrameEncoder(Encoder):
-    """A trunk with a linear head, of images in color or in gray.
+    """A trunk with a linear head, for images in color or in gray.
 
     Args:
-        trunk: any encoder with a grid, of 1 or 3 channels.
-        dim: channels of the embedding, by a 1 x 1 convolution; None: the trunk's own features.
-        gray: the trunk sees the luminance only, also after training.
-        lock: "norm" keeps the trunk's batch norms in evaluation mode, "all" the whole trunk as it is.
+        trunk: Any encoder with a grid, of 1 or 3 channels.
+        dim: Number of channels of the embedding, made by a 1 x 1 convolution; None keeps the trunk's own features.
+        gray: Whether the trunk sees the luma only, also after training.
+        trainable_layers: Number of the trunk's last layers that are trained; 0 freezes it, None trains all.
+
+    Raises:
+        InputError: The trunk is frozen and there is no head to train.
     """
 
-    def __init__(self, trunk: Encoder, dim: int | None = None, gray: bool = False, lock: Lock = "none") -> None:
+    def __init__(
+        self, trunk: Encoder, dim: int | None = None, gray: bool = False, trainable_layers: int | None = None
+    ) -> None:
         super().__init__()
-        self.trunk, self.gray, self.locked = trunk, gray, lock
+        if trainable_layers == 0 and dim is None:
+            raise InputError("trainable_layers=0 without a head leaves nothing to train; give dim")
+        self.trunk, self.gray = trunk, gray
         self.dim, self.stride, self.image_size = dim or trunk.dim, trunk.stride, trunk.image_size
         self.channels = len(trunk.mean)
         self.head: nn.Module = nn.Identity()
         if dim:
             self.head = nn.Conv2d(trunk.dim, dim, 1, bias=False)
-            # starts as the trunk's own features, or as a projection that nearly keeps angles
+            # The head starts as the identity, or as a projection that nearly keeps angles.
             (nn.init.dirac_ if dim == trunk.dim else nn.init.orthogonal_)(self.head.weight)
-        if lock == "all":
-            trunk.requires_grad_(False)
-        self.train()  # a trainer may leave the modes as they are
-
-    def train(self, mode: bool = True) -> Self:
-        """Locked parts stay in evaluation mode."""
-        super().train(mode)
-        if self.locked == "all":
-            self.trunk.eval()
-        elif self.locked == "norm":
-            for module in self.trunk.modules():
-                if isinstance(module, nn.modules.batchnorm._BatchNorm):
-                    module.eval()
-        return self
+        if trainable_layers is not None:
+            trunk.freeze(trainable_layers)
 
     def grid(self, image: Tensor) -> Tensor:
-        """(B, 3, H, W) RGB in [0, 1] -> (B, D, ceil(H / stride), ceil(W / stride))."""
+        """Returns the (B, D, ceil(H / stride), ceil(W / stride)) embedding of images, (B, 3, H, W) RGB in [0, 1]."""
         if self.gray:
-            weights = image.new_tensor([0.299, 0.587, 0.114]).view(3, 1, 1)  # ITU-R BT.601 luma
-            image = (image * weights).sum(1, keepdim=True).expand(-1, self.channels, -1, -1)
-        with torch.set_grad_enabled(torch.is_grad_enabled() and self.locked != "all"):
-            features = self.trunk.grid(image)
-        return self.head(features)
+            image = luma(image).expand(-1, self.channels, -1, -1)
+        return self.head(self.trunk.grid(image))
+
+
+def pooled_nodes(grid: Tensor) -> Tensor:
+    """Returns the (B, N, D) cells of grids, (B, D, h, w), pooled 2 x 2, as the nodes of a random walk."""
+    return F.avg_pool2d(grid, 2).flatten(2).mT

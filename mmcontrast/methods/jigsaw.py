@@ -13,6 +13,7 @@ from mmcontrast.encoders.base import Encoder
 from mmcontrast.encoders.heads import mlp
 from mmcontrast.errors import InputError
 from mmcontrast.methods.base import Method
+from mmcontrast.ops.color import luma
 from mmcontrast.ops.patches import cut, framed, patchify, standardize, unpatchify
 from mmcontrast.ops.permutations import distant_permutations
 from mmcontrast.ops.random import uniform
@@ -119,8 +120,3 @@ class Jigsaw(Method):
 def _shuffled(pieces: Tensor, order: Tensor) -> Tensor:
     """(B, N, ...) pieces in the order (B, N)."""
     return pieces[torch.arange(len(pieces), device=pieces.device)[:, None], order]
-
-
-def luma(image: Tensor) -> Tensor:
-    """(B, 3, H, W) RGB -> (B, 1, H, W), ITU-R BT.601."""
-    return (image * image.new_tensor([0.299, 0.587, 0.114])[:, None, None]).sum(1, keepdim=True)

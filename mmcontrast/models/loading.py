@@ -48,9 +48,9 @@ def load(name: str | Path, **overrides: Any) -> Method | Encoder:
     if scheme == "open_clip":
         model = _open_clip(rest, overrides)
     elif scheme == "hf":
-        from mmcontrast.methods.clip import CLIP
+        from mmcontrast.models.from_transformers import from_transformers
 
-        model = CLIP.from_hf(rest, **overrides)
+        model = from_transformers(rest, **overrides)
     elif scheme == "hf-hub":
         model = _from_folder(_download(rest), overrides)
     elif scheme == "timm":
@@ -219,14 +219,14 @@ def _class(path: str) -> type[Configurable]:
 
 
 def _open_clip(rest: str, overrides: dict[str, Any]) -> Method:
-    from mmcontrast.methods.clip import CLIP
+    from mmcontrast.models.from_open_clip import from_open_clip
 
     if Path(rest).is_dir() or rest.startswith("hf-hub:"):
-        return CLIP.from_open_clip(rest, "", **overrides)
+        return from_open_clip(rest, "", **overrides)
     arch, _, pretrained = rest.partition("/")
     if not pretrained:
         raise InputError(f"open_clip:{rest} names no weights; wanted open_clip:ARCH/TAG or open_clip:ARCH/FILE")
-    return CLIP.from_open_clip(arch, pretrained, **overrides)
+    return from_open_clip(arch, pretrained, **overrides)
 
 
 def _download(repository: str) -> Path:

@@ -1,7 +1,7 @@
-"""The attention that copies colors while training is the attention that copies labels when tracking.
+"""Attention between frames: it copies colors while training, and labels while tracking.
 
-Two forms of one formula: ``affinity`` and ``attend`` carry gradients; ``propagate`` multiplies each small tile of
-queries with only the keys that its window reaches, and gives the same labels in a small part of the time and memory.
+There are two forms of one formula. ``affinity`` and ``attend`` are differentiable. ``propagate`` multiplies each small
+tile of queries with the keys in its window only; it returns the same labels in a fraction of the time and memory.
 """
 
 import functools
@@ -11,26 +11,37 @@ from typing import Literal, NamedTuple
 import torch
 from torch import Tensor
 
+from mmcontrast.ops.precision import at_least_float32
+
 
 class Window(NamedTuple):
-    """The neighborhood of its own place in which a query looks for keys.
+    """The neighborhood of a query in which keys are compared with it.
 
     Attributes:
-        radius: largest distance allowed, in grid cells.
-        shape: ``square`` measures max(|dx|, |dy|), ``circle`` the Euclidean distance.
+        radius: Largest distance between a query and a key, in grid cells.
+        shape: How the distance is measured: ``square`` is max(|dx|, |dy|), ``circle`` is the Euclidean distance.
     """
 
     radius: float
     shape: Literal["square", "circle"] = "square"
 
     def allows(self, dy: Tensor, dx: Tensor) -> Tensor:
-        """Row and column offsets of broadcastable shapes -> bool."""
+        """Returns True for each row and column offset (of broadcastable shapes) that lies in the window."""
         if self.shape == "circle":
             return dy * dy + dx * dx <= self.radius**2
         return torch.maximum(dy.abs(), dx.abs()) <= self.radius
 
     def mask(self, h: int, w: int, device: torch.device | None = None) -> Tensor:
-        """(N, N) bool over all cells of a grid, N = h w: True where query (row) may look at key (column)."""
+        """Returns the window of every cell of an h x w grid.
+
+        Args:
+            h: Rows of the grid.
+            w: Columns of the grid.
+            device: Device of the mask.
+
+        Returns:
+            A bool tensor (N, N), N = h w: True if the query (row) may attend to the key (column).
+        """
         rows, columns = torch.arange(h, device=device), torch.arange(w, device=device)
         dy = (rows[:, None] - rows)[:, None, :, None]  # (h, 1, h, 1)
         dx = (columns[:, None] - columns)[None, :, None, :]  # (1, w, 1, w)
@@ -40,23 +51,24 @@ class Window(NamedTuple):
 def affinity(
     query: Tensor, keys: Tensor, temperature: float | Tensor, topk: int | None = None, mask: Tensor | None = None
 ) -> Tensor:
-    """Row-stochastic affinity softmax(q . k / temperature), the dense formula (Vondrick et al. 2018, eq. 2).
+    """Computes the affinity softmax(q . k / temperature) of all pairs (Vondrick et al. 2018, eq. 2).
 
     Args:
-        query: (B, N, D) features of the target's cells.
-        keys: (B, M, D) features of the references' cells.
-        temperature: divides the products; > 0.
-        topk: keep only the largest products of each row.
-        mask: (N, M) bool, True where a key may be looked at; each row needs one.
+        query: Features (B, N, D) of the target's cells.
+        keys: Features (B, M, D) of the cells of the references.
+        temperature: Divisor of the products, above 0.
+        topk: Number of largest products of each row that are used; None uses all.
+        mask: Bool tensor (N, M), True if a key may be attended to. Each row needs one True.
+
     Returns:
-        (B, N, M) float32 (or float64), rows sum to one.
+        Affinities (B, N, M) in float32 or wider; each row sums to 1.
     """
-    scores = _precise(query @ keys.mT)
+    scores = at_least_float32(query @ keys.mT)
     if mask is not None:
         scores = scores.masked_fill(~mask, float("-inf"))
     if topk is not None and topk < scores.shape[-1]:
-        values, where = scores.topk(topk, dim=-1)
-        scores = torch.full_like(scores, float("-inf")).scatter(-1, where, values)
+        values, columns = scores.topk(topk, dim=-1)
+        scores = torch.full_like(scores, float("-inf")).scatter(-1, columns, values)
     return (scores / temperature).softmax(-1)
 
 
@@ -69,25 +81,24 @@ def attend(
     window: Window | None = None,
     tile: int = 8,
 ) -> Tensor:
-    """Copies values from reference frames by affinity, with gradients.
+    """Copies values from reference frames by affinity; it is differentiable.
 
     Args:
-        query: (B, D, h, w) features of the target frame.
-        keys: (B, R, D, h, w) features of R reference frames.
-        values: (B, R, C, h, w) what to copy: one-hot colors, Lab values, masks.
-        temperature: divides the products; > 0.
-        topk: copy from only the most similar keys.
-        window: where a query may look; None is everywhere.
-        tile: side of the square of queries that share one product when there is a window.
+        query: Features (B, D, h, w) of the target frame.
+        keys: Features (B, R, D, h, w) of R reference frames.
+        values: Values (B, R, C, h, w) to copy, such as one-hot colors, Lab values or masks.
+        temperature: Divisor of the products, above 0.
+        topk: Number of most similar keys that are copied from; None uses all.
+        window: The keys that a query may attend to; None allows all.
+        tile: Side of the square of queries that share one product if there is a window.
+
     Returns:
-        (B, C, h, w) float32 (or float64).
+        Copied values (B, C, h, w) in float32 or wider.
     """
     h, w = query.shape[-2:]
     query_cells = query.permute(0, 2, 3, 1)  # (B, h, w, D)
-    key_cells, value_cells = (
-        keys.permute(0, 1, 3, 4, 2),
-        _precise(values).permute(0, 1, 3, 4, 2),
-    )  # (B, R, h, w, D or C)
+    key_cells = keys.permute(0, 1, 3, 4, 2)  # (B, R, h, w, D)
+    value_cells = at_least_float32(values).permute(0, 1, 3, 4, 2)  # (B, R, h, w, C)
     out = value_cells.new_empty(len(query), h, w, values.shape[2])
     for part in _tiles(h, w, window, tile, query.device):
         own = query_cells[:, *part.queries].flatten(1, 2)  # (B, n, D)
@@ -95,7 +106,8 @@ def attend(
         mask = None if part.mask is None else part.mask.T.repeat(1, keys.shape[1])  # (n, R m)
         weights = affinity(own, near, temperature, topk, mask)  # (B, n, R m)
         copied = weights @ value_cells[:, :, *part.keys].flatten(1, 3)  # (B, n, C)
-        out[:, *part.queries] = copied.unflatten(1, out[:, *part.queries].shape[1:3])
+        target = out[:, *part.queries]
+        target.copy_(copied.view(target.shape))
     return out.permute(0, 3, 1, 2).contiguous()
 
 
@@ -110,19 +122,20 @@ def propagate(
     everywhere: int = 0,
     tile: int | None = None,
 ) -> Tensor:
-    """Copies labels from context frames to a new frame: ``attend`` for one video, channels last, without gradients.
+    """Copies labels from context frames to a new frame, as ``attend`` does for one video, without gradients.
 
     Args:
-        query: (h, w, D) features of the new frame, float32 or bfloat16.
-        keys: R tensors (h, w, D), the context frames.
-        labels: R tensors (h, w, C) float32, their labels.
-        temperature: divides the products; > 0.
-        topk: copy from only the most similar keys over all frames.
-        window: where a query may look; None is everywhere.
-        everywhere: so many frames at the start of the context are searched without the window.
-        tile: side of the square of queries that share one product; None chooses for the device.
+        query: Features (h, w, D) of the new frame, float32 or bfloat16.
+        keys: Features of the R context frames, each (h, w, D).
+        labels: Labels of the context frames, each (h, w, C) float32.
+        temperature: Divisor of the products, above 0.
+        topk: Number of most similar keys of all frames that are copied from; None uses all.
+        window: The keys that a query may attend to; None allows all.
+        everywhere: Number of frames at the start of the context to which the window does not apply.
+        tile: Side of the square of queries that share one product; None selects it by the device.
+
     Returns:
-        (h, w, C) float32.
+        Labels (h, w, C) float32 of the new frame.
     """
     h, w, dim = query.shape
     everywhere = len(keys) if window is None else min(everywhere, len(keys))
@@ -130,9 +143,9 @@ def propagate(
     known = torch.stack(list(labels))  # (R, h, w, C)
     out = known.new_empty(h, w, known.shape[-1])
     parts = list(_tiles(h, w, window, tile, query.device))
-    most = max(_cells(part.keys) for part in parts)
-    gathered = query.new_empty(most * dim)
-    near_scores = query.new_empty((len(keys) - everywhere) * most * tile * tile)
+    largest = max(_cells(part.keys) for part in parts)
+    gathered = query.new_empty(largest * dim)
+    near_scores = query.new_empty((len(keys) - everywhere) * largest * tile * tile)
     far_scores = query.new_empty(everywhere * h * w * tile * tile)
     for part in parts:
         own = query[part.queries].reshape(-1, dim).T  # (D, n)
@@ -149,12 +162,8 @@ def propagate(
     return out
 
 
-def _precise(x: Tensor) -> Tensor:
-    return x.to(torch.promote_types(x.dtype, torch.float32))
-
-
 class _Tile(NamedTuple):
-    """n queries, the m keys around them, and which of those each query may see."""
+    """A tile of n queries, the m keys around it, and the mask of the keys that each query may attend to."""
 
     queries: tuple[slice, slice]
     keys: tuple[slice, slice]
@@ -162,14 +171,16 @@ class _Tile(NamedTuple):
 
 
 def _cells(area: tuple[slice, slice]) -> int:
-    return (area[0].stop - area[0].start) * (area[1].stop - area[1].start)
+    """Returns the number of cells in a rectangle of a grid."""
+    rows, columns = area
+    return int((rows.stop - rows.start) * (columns.stop - columns.start))
 
 
 @functools.lru_cache(maxsize=64)
 def _tile_mask(
     queries: tuple[int, int], keys: tuple[int, int, int, int], window: Window, device: torch.device
 ) -> Tensor:
-    """(m, n) bool; sizes of the query tile, key rows and columns counted from its corner.  Equal tiles share one."""
+    """Returns a bool mask (m, n) for a tile of this size; the key rows and columns are relative to its corner."""
     rows, columns = (torch.arange(size, device=device) for size in queries)
     key_rows, key_columns = torch.arange(*keys[:2], device=device), torch.arange(*keys[2:], device=device)
     dy = (key_rows[:, None] - rows)[:, None, :, None]  # (key rows, 1, rows, 1)
@@ -178,6 +189,7 @@ def _tile_mask(
 
 
 def _tiles(h: int, w: int, window: Window | None, side: int, device: torch.device) -> Iterator[_Tile]:
+    """Yields the tiles of an h x w grid, row by row."""
     reach = max(h, w) if window is None else int(window.radius)
     for top in range(0, h, side):
         for left in range(0, w, side):
@@ -190,7 +202,7 @@ def _tiles(h: int, w: int, window: Window | None, side: int, device: torch.devic
 
 
 def _copy_all(far: Tensor, near: Tensor, part: _Tile, known: Tensor, temperature: float) -> Tensor:
-    """Softmax over every key: scores (F, h w, n) and (R - F, m, n), labels (R, h, w, C) -> (n, C)."""
+    """Returns (n, C) labels by a softmax over all keys: scores (F, h w, n) and (R - F, m, n), labels (R, h, w, C)."""
     near = near if part.mask is None else near.masked_fill(~part.mask, float("-inf"))
     weights = (torch.cat([far.flatten(0, 1), near.flatten(0, 1)]).float() / temperature).softmax(0)  # (M, n)
     labels = torch.cat([known[: len(far)].flatten(0, 2), known[len(far) :, *part.keys].flatten(0, 2)])  # (M, C)
@@ -198,27 +210,27 @@ def _copy_all(far: Tensor, near: Tensor, part: _Tile, known: Tensor, temperature
 
 
 def _copy_top(far: Tensor, near: Tensor, part: _Tile, known: Tensor, temperature: float, topk: int) -> Tensor:
-    """Softmax over the best keys of all frames: as ``_copy_all``."""
+    """Returns (n, C) labels as ``_copy_all`` does, by a softmax over the best keys of all frames."""
     h, w = known.shape[1:3]
     width = part.keys[1].stop - part.keys[1].start
-    found = []
+    best = []
     if len(near):
         values, frame, cell = _best(near, part.mask, topk)
         y, x = part.keys[0].start + cell // width, part.keys[1].start + cell % width
-        found.append((values, ((frame + len(far)) * h + y) * w + x))
+        best.append((values, ((frame + len(far)) * h + y) * w + x))
     if len(far):
-        values, row, column = _best(far.unflatten(1, (h, w)).flatten(0, 1), None, topk)
-        found.append((values, row * w + column))
-    values, where = (torch.cat(pieces) for pieces in zip(*found, strict=True))
+        values, row, column = _best(far.view(-1, w, far.shape[2]), None, topk)
+        best.append((values, row * w + column))
+    values, cells = (torch.cat(pieces) for pieces in zip(*best, strict=True))
     values, order = values.topk(min(topk, len(values)), dim=0)  # (k, n)
     weights = (values.float() / temperature).softmax(0)
-    return torch.einsum("kn,knc->nc", weights, known.flatten(0, 2)[where.gather(0, order)])
+    return torch.einsum("kn,knc->nc", weights, known.flatten(0, 2)[cells.gather(0, order)])
 
 
 def _best(scores: Tensor, mask: Tensor | None, topk: int) -> tuple[Tensor, Tensor, Tensor]:
-    """The largest of (G, m, n) over its first two axes: values (k, n), and their places in G and in m.
+    """Returns the k largest of scores (G, m, n) over the first two axes: values (k, n), and their indices in G and m.
 
-    One pass of maxima over G leaves m columns; the k largest scores lie in the k columns with the largest maxima.
+    The maximum over G is computed first; the k largest scores lie in the k columns that have the largest maxima.
     """
     peaks = scores.amax(0)  # (m, n)
     if mask is not None:
@@ -226,5 +238,5 @@ def _best(scores: Tensor, mask: Tensor | None, topk: int) -> tuple[Tensor, Tenso
     peaks, columns = peaks.topk(min(topk, len(peaks)), dim=0)  # (k, n)
     candidates = scores.gather(1, columns.expand(len(scores), -1, -1))  # (G, k, n)
     candidates = candidates.masked_fill(peaks.isneginf(), float("-inf")).flatten(0, 1)
-    values, place = candidates.topk(min(topk, len(candidates)), dim=0)
-    return values, place // len(columns), columns.gather(0, place % len(columns))
+    values, index = candidates.topk(min(topk, len(candidates)), dim=0)
+    return values, index // len(columns), columns.gather(0, index % len(columns))

@@ -1,4 +1,4 @@
-"""Colors as distributions over bins of the ab plane (Zhang, Isola and Efros 2016, 1603.08511, section 2)."""
+"""Distributions of colors over bins of the ab plane (Zhang, Isola and Efros 2016, 1603.08511, section 2)."""
 
 import itertools
 from functools import cache
@@ -9,19 +9,22 @@ from torch import Tensor, nn
 from mmcontrast.errors import InputError
 from mmcontrast.ops.color import rgb_to_lab
 
-_REACH = 128  # |a| and |b| of sRGB stay below
+_REACH = 128  # bound of |a| and |b| of sRGB colors
 
 
 class ColorBins(nn.Module):
-    """A grid of ab colors, soft targets on it, and one color back from a distribution.
-
-    Attributes:
-        centers: (Q, 2) ab; see ``gamut_bins``.
+    """A grid of ab colors: it encodes colors as soft targets and decodes distributions to colors.
 
     Args:
-        step: of the grid, in units of Lab.
-        neighbors: K, bins that share a color.
-        sigma: of the Gaussian by which they share it.
+        step: Distance between bins, in units of Lab.
+        neighbors: Number K of bins among which a color is divided.
+        sigma: Standard deviation of the Gaussian weights of these bins, in units of Lab.
+
+    Attributes:
+        centers: The ab color (Q, 2) of each bin, see ``gamut_bins``.
+
+    Raises:
+        InputError: An argument is not above 0, or there are fewer than K bins.
     """
 
     centers: Tensor
@@ -30,45 +33,57 @@ class ColorBins(nn.Module):
     def __init__(self, step: float = 10.0, neighbors: int = 5, sigma: float = 5.0) -> None:
         super().__init__()
         if step <= 0 or sigma <= 0 or neighbors < 1:
-            raise InputError(f"step {step}, neighbors {neighbors}, sigma {sigma}: wanted all above 0")
+            raise InputError(f"step is {step}, neighbors {neighbors}, sigma {sigma}; give values above 0.")
         centers = gamut_bins(step)
         if neighbors > len(centers):
-            raise InputError(f"neighbors is {neighbors}, but there are only {len(centers)} bins of step {step}")
+            raise InputError(
+                f"neighbors is {neighbors}, but there are only {len(centers)} bins of step {step}; give fewer."
+            )
         self.sigma = sigma
         side = torch.arange(-_REACH, _REACH) + 0.5
         nearest = torch.cdist(torch.cartesian_prod(side, side), centers).topk(neighbors, largest=False).indices
         self.register_buffer("centers", centers, persistent=False)
-        self.register_buffer("nearest", nearest.unflatten(0, (len(side), len(side))), persistent=False)  # (a, b, K)
+        self.register_buffer("nearest", nearest.view(len(side), len(side), neighbors), persistent=False)  # (a, b, K)
 
     def encode(self, ab: Tensor) -> tuple[Tensor, Tensor]:
-        """Soft targets: each color's nearest bins, weighted by their distance from it.
+        """Returns soft targets: the nearest bins of each color, weighted by their distance from it.
 
-        Which bins are nearest is looked up for the middle of the color's square of 1 x 1 unit; the weights are exact.
+        The nearest bins are looked up for the center of the 1 x 1 square that holds the color; the weights are exact.
 
         Args:
-            ab: (B, 2, H, W).
+            ab: Colors (B, 2, H, W).
+
         Returns:
-            (B, K, H, W) int64 bins, the nearest first, and (B, K, H, W) their weights, of sum 1.
+            The bins (B, K, H, W) int64, the nearest first, and their weights (B, K, H, W), which sum to 1 over K.
         """
         a, b = (ab.floor().clamp(-_REACH, _REACH - 1).long() + _REACH).unbind(1)  # (B, H, W)
         index = self.nearest[a, b]  # (B, H, W, K)
-        off = self.centers[index] - ab.permute(0, 2, 3, 1)[..., None, :]  # (B, H, W, K, 2)
-        weight = (off.square().sum(-1) / (-2 * self.sigma**2)).softmax(-1)
+        offset = self.centers[index] - ab.permute(0, 2, 3, 1)[..., None, :]  # (B, H, W, K, 2)
+        weight = (offset.square().sum(-1) / (-2 * self.sigma**2)).softmax(-1)
         return index.permute(0, 3, 1, 2), weight.permute(0, 3, 1, 2)
 
-    def share(self, index: Tensor, weight: Tensor) -> Tensor:
-        """(B, K, H, W) bins and weights of ``encode`` -> (Q,) the share of each bin in them, of sum 1."""
+    def frequencies(self, index: Tensor, weight: Tensor) -> Tensor:
+        """Returns how frequent each bin is.
+
+        Args:
+            index: Bins (B, K, H, W) from ``encode``.
+            weight: Weights (B, K, H, W) from ``encode``.
+
+        Returns:
+            The fraction (Q,) of the total weight that each bin has; the sum is 1.
+        """
         total = weight.new_zeros(len(self.centers)).index_add_(0, index.flatten(), weight.flatten())
         return total / total.sum()
 
     def annealed_mean(self, logits: Tensor, temperature: float = 0.38) -> Tensor:
-        """One color per pixel, between the mode (temperature 0) and the mean (1) of its distribution (eq. 5).
+        """Returns one color for each pixel, between the mode and the mean of its distribution (eq. 5).
 
         Args:
-            logits: (B, Q, H, W).
-            temperature: T.
+            logits: Logits (B, Q, H, W) of the bins.
+            temperature: Temperature T: near 0 the color is the mode, at 1 it is the mean.
+
         Returns:
-            (B, 2, H, W) ab.
+            Colors (B, 2, H, W) in ab.
         """
         sharp = (logits.float() / temperature).softmax(1)
         return torch.stack([(sharp * plane[:, None, None]).sum(1) for plane in self.centers.float().unbind(1)], 1)
@@ -76,31 +91,41 @@ class ColorBins(nn.Module):
 
 @cache
 def gamut_bins(step: float = 10.0) -> Tensor:
-    """(Q, 2) ab: the points of a grid between which the colors of sRGB lie.
+    """Returns the points of an ab grid that enclose the colors of sRGB.
 
-    Every color is inside a square of four of them, so that soft targets interpolate.  Of step 10 there are 309 (the
-    paper's list, of another conversion to Lab, has 313).
+    Every color lies in a square of four of these points, so that soft targets interpolate. For a step of 10 there are
+    309 points; the paper lists 313, by another conversion to Lab.
+
+    Args:
+        step: Distance between the points, in units of Lab.
+
+    Returns:
+        Colors (Q, 2) in ab.
+
+    >>> len(gamut_bins(10.0))
+    309
     """
     side = torch.linspace(0, 1, 256, dtype=torch.float64)
     x, y = torch.meshgrid(side, side, indexing="ij")
-    # Every ab of the gamut is found on the surface of the RGB cube.
+    # The surface of the RGB cube holds every ab color of the gamut.
     faces = [torch.stack([torch.full_like(x, end), x, y]).roll(turn, 0) for end in (0, 1) for turn in range(3)]
     cells = (rgb_to_lab(torch.cat(faces, 1))[1:].flatten(1) / step).floor().long()  # (2, N), the lower corner
     reach = int(_REACH // step) + 1
-    found = torch.zeros(2 * reach + 1, 2 * reach + 1, dtype=torch.bool)
+    occupied = torch.zeros(2 * reach + 1, 2 * reach + 1, dtype=torch.bool)
     for right, up in itertools.product((0, 1), (0, 1)):
-        found[cells[0] + reach + right, cells[1] + reach + up] = True
-    return (found.nonzero() - reach) * float(step)
+        occupied[cells[0] + reach + right, cells[1] + reach + up] = True
+    return (occupied.nonzero() - reach) * float(step)
 
 
 def rebalance(prior: Tensor, uniform: float = 0.5) -> Tensor:
-    """Weights by which rare colors count more (eq. 4).
+    """Returns weights of the bins that are larger for rare colors (eq. 4).
 
     Args:
-        prior: (Q,) share of each bin in the data, of sum 1.
-        uniform: lambda, how much of a uniform distribution the prior is mixed with; 1: all weights are 1.
+        prior: Fraction (Q,) of each bin in the data; the sum is 1.
+        uniform: Weight lambda of the uniform distribution that is mixed into the prior; at 1 all weights are equal.
+
     Returns:
-        (Q,) weights w with sum over q of prior[q] w[q] = 1.
+        Weights w (Q,), for which the sum of ``prior * w`` is 1.
     """
     weight = 1 / ((1 - uniform) * prior + uniform / len(prior))
     return weight / (prior * weight).sum()

@@ -1,4 +1,4 @@
-"""Collectives that stay correct on one process, so callers never branch on world size."""
+"""Collectives that are also correct in a single process, so that callers need not ask for the world size."""
 
 from collections.abc import Callable
 from typing import Any
@@ -23,20 +23,24 @@ def world_size() -> int:
 
 
 def all_gather(x: Tensor) -> Tensor:
-    """(B, ...) on each rank, B the same on all -> (world * B, ...) in the order of ranks.
+    """Concatenates the tensors of all ranks; it is differentiable.
 
-    Differentiable: a rank's part of the gradient is the sum of what all ranks' uses of it ask for.
+    Args:
+        x: Tensor (B, ...) on each rank, with the same shape on all.
+
+    Returns:
+        Tensor (world size * B, ...) in the order of the ranks. The gradient of ``x`` is the sum over all ranks.
     """
     return _AllGather.apply(x) if world_size() > 1 else x
 
 
 def all_reduce_sum(x: Tensor) -> Tensor:
-    """Sum over ranks, the same on each; differentiable: the gradient is the sum over ranks of theirs."""
+    """Returns the sum over all ranks; it is differentiable, and its gradient is the sum over all ranks too."""
     return _AllReduceSum.apply(x) if world_size() > 1 else x
 
 
 def all_reduce_max(x: Tensor) -> Tensor:
-    """Elementwise maximum over ranks, the same on each; without a gradient."""
+    """Returns the elementwise maximum over all ranks, without a gradient."""
     return _all_reduce(x, dist.ReduceOp.MAX) if world_size() > 1 else x.detach()
 
 
@@ -47,7 +51,9 @@ def _all_reduce(x: Tensor, op: Any) -> Tensor:
 
 
 def _collective(name: str, name_before_2_14: str) -> Callable[[Tensor, Tensor], Any]:
-    return getattr(dist, name, None) or getattr(dist, name_before_2_14)
+    """Returns a function of ``torch.distributed``, by its name before torch 2.14 if the new one is missing."""
+    function: Callable[[Tensor, Tensor], Any] = getattr(dist, name, None) or getattr(dist, name_before_2_14)
+    return function
 
 
 class _AllGather(torch.autograd.Function):

@@ -1,4 +1,4 @@
-"""What follows a network slowly: its moving average, and a queue of what it gave."""
+"""State that follows a trained network slowly: a moving average of its weights, and a queue of its outputs."""
 
 import copy
 import math
@@ -14,7 +14,7 @@ Network = TypeVar("Network", bound=nn.Module)
 
 
 def ema_copy(network: Network) -> Network:
-    """A copy without gradients, dropout or stochastic depth: a teacher, to be moved by ``follow``."""
+    """Returns a copy without gradients, dropout or stochastic depth, which ``ema_update`` then moves."""
     copied = copy.deepcopy(network).requires_grad_(False)
     for module in copied.modules():
         if isinstance(module, nn.Dropout):
@@ -26,40 +26,57 @@ def ema_copy(network: Network) -> Network:
 
 @torch.no_grad()
 def ema_update(average: nn.Module, network: nn.Module, momentum: float) -> None:
-    """average <- momentum * average + (1 - momentum) * network, for all parameters at once.
+    """Sets each parameter of ``average`` to ``momentum * average + (1 - momentum) * network``.
 
-    Buffers stay: batch norms of a teacher in training mode gather statistics of their own.
+    Buffers are not changed: the batch norms of a teacher in training mode gather their own statistics.
+
+    Args:
+        average: The module to change, such as a copy by ``ema_copy``.
+        network: The trained module, with the same parameters in the same order.
+        momentum: Weight of the old value, in [0, 1].
     """
     torch._foreach_lerp_(list(average.parameters()), list(network.parameters()), 1 - momentum)
 
 
 def cosine_momentum(start: float, progress: float) -> float:
-    """Momentum that rises from ``start`` to 1 along half a cosine (BYOL, 2006.07733, section 3.2)."""
+    """Returns a momentum that rises from ``start`` to 1 along half a cosine (BYOL, 2006.07733, section 3.2).
+
+    Args:
+        start: Momentum at the beginning of training.
+        progress: Fraction of the training that is done, in [0, 1].
+
+    Returns:
+        The momentum for this step.
+
+    >>> [cosine_momentum(0.5, progress) for progress in (0, 0.5, 1)]
+    [0.5, 0.75, 1.0]
+    """
     return 1 - (1 - start) * (math.cos(math.pi * progress) + 1) / 2
 
 
 class Queue(nn.Module):
-    """The newest ``size`` unit vectors, first in first out; batches need not divide the size.
+    """The newest unit vectors, first in, first out; the size need not be a multiple of the batch size.
 
     Args:
-        size: K, vectors kept; they begin at random.
-        dim: D, of a vector.
+        size: Number K of vectors; they are random at first.
+        dim: Length D of a vector.
     """
+
+    vectors: Tensor
+    oldest: Tensor
 
     def __init__(self, size: int, dim: int) -> None:
         super().__init__()
         if size < 1:
-            raise InputError(f"queue size is {size}; wanted at least 1")
-        self.vectors: Tensor
-        self.place: Tensor
+            raise InputError(f"The queue size is {size}; give at least 1.")
         self.register_buffer("vectors", l2_normalize(torch.randn(size, dim)))
-        self.register_buffer("place", torch.zeros((), dtype=torch.int64))  # of the oldest
+        self.register_buffer("oldest", torch.zeros((), dtype=torch.int64))  # row number of the oldest vector
 
     @torch.no_grad()
     def push(self, vectors: Tensor) -> None:
-        """(B, D) replace the oldest; of more than K, the last K."""
+        """Replaces the oldest vectors by new ones (B, D); of more than K, by the last K."""
         size = len(self.vectors)
         vectors = vectors[-size:].to(self.vectors.dtype)
-        places = (self.place + torch.arange(len(vectors), device=vectors.device)) % size  # (B,)
-        self.vectors.index_copy_(0, places, vectors)
-        self.place.add_(len(vectors)).remainder_(size)
+        rows = (self.oldest + torch.arange(len(vectors), device=vectors.device)) % size  # (B,)
+        self.vectors.index_copy_(0, rows, vectors)
+        self.oldest.add_(len(vectors)).remainder_(size)

@@ -1,36 +1,40 @@
-"""Nearest neighbors by inner product, the bank going by in blocks."""
+"""Nearest neighbors by inner product, computed block by block."""
 
 import torch
 from torch import Tensor
 
-ROWS = 1 << 15  # of the bank at once
-CELLS = {"cpu": 1 << 22, "cuda": 1 << 27}  # products at once
+BANK_ROWS = 1 << 15  # rows of the bank that are moved to the device at once
+PRODUCTS = {"cpu": 1 << 22, "cuda": 1 << 27}  # products that are held at once
 
 
-def nearest(queries: Tensor, bank: Tensor, k: int, rows: int = ROWS) -> tuple[Tensor, Tensor]:
-    """The k rows of ``bank`` with the largest inner products, best first.
+def nearest(queries: Tensor, bank: Tensor, k: int, rows: int = BANK_ROWS) -> tuple[Tensor, Tensor]:
+    """Finds the k rows of ``bank`` that have the largest inner products with each query.
 
-    The bank passes once, block by block, to where the queries are, so that it may be larger than a GPU's memory.
-    Which rows are taken when several are equally near at place k is left open.
+    The bank is moved to the device of the queries block by block, so it may be larger than the memory of a GPU. If
+    several rows tie for the last rank, any of them may be returned.
 
     Args:
-        queries: (N, D).
-        bank: (M, D) on any device, M >= k.
-        k: neighbors.
-        rows: rows of the bank at once.
+        queries: Vectors (N, D).
+        bank: Vectors (M, D) on any device, with M >= k.
+        k: Number of neighbors.
+        rows: Number of rows of the bank in a block.
+
     Returns:
-        (N, k) inner products, and (N, k) int64 rows of the bank.
+        The inner products (N, k), the largest first, and the row numbers (N, k) int64 in the bank.
+
+    >>> nearest(torch.tensor([[1.0, 0.0]]), torch.tensor([[0.0, 1.0], [1.0, 0.0]]), k=1)
+    (tensor([[1.]]), tensor([[1]]))
     """
     best = queries.new_full((len(queries), k), -torch.inf)
-    places = torch.zeros(len(queries), k, dtype=torch.int64, device=queries.device)
-    step = max(1, CELLS.get(queries.device.type, 1 << 22) // min(rows, len(bank)))
+    indices = torch.zeros(len(queries), k, dtype=torch.int64, device=queries.device)
+    step = max(1, PRODUCTS.get(queries.device.type, PRODUCTS["cpu"]) // min(rows, len(bank)))
     for start in range(0, len(bank), rows):
         block = bank[start : start + rows].to(queries.device)
         for low in range(0, len(queries), step):
             part = slice(low, low + step)
-            products, found = (queries[part] @ block.T).topk(min(k, len(block)))  # (b, <= k)
+            products, columns = (queries[part] @ block.T).topk(min(k, len(block)))  # (b, <= k)
             merged = torch.cat([best[part], products], 1)
-            candidates = torch.cat([places[part], found + start], 1)
+            candidates = torch.cat([indices[part], columns + start], 1)
             best[part], order = merged.topk(k)
-            places[part] = candidates.gather(1, order)
-    return best, places
+            indices[part] = candidates.gather(1, order)
+    return best, indices

@@ -1,4 +1,4 @@
-"""Vectors compared by direction: unit length, and how much of the sphere a set of them fills."""
+"""Vectors that are compared by their direction: unit length, and how much of the sphere a set of them fills."""
 
 import math
 
@@ -6,45 +6,56 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
+from mmcontrast.ops.precision import at_least_float32
+
 
 def l2_normalize(x: Tensor) -> Tensor:
-    """(..., D) of any precision -> (..., D) of length 1, in float32 at least."""
-    return F.normalize(x.to(torch.promote_types(x.dtype, torch.float32)), dim=-1)
+    """Returns vectors (..., D) scaled to length 1, in float32 or wider.
+
+    >>> l2_normalize(torch.tensor([3.0, 4.0]))
+    tensor([0.6000, 0.8000])
+    """
+    return F.normalize(at_least_float32(x), dim=-1)
 
 
 def feature_std(features: Tensor) -> Tensor:
-    """Standard deviation of directions, averaged over channels and scaled by sqrt(D) (SimSiam, 2011.10566, section 4).
+    """Returns the standard deviation of directions, averaged over channels (SimSiam, 2011.10566, section 4).
 
     Args:
-        features: (N, D), N >= 2.
+        features: Vectors of any length, (N, D) with N >= 2.
+
     Returns:
-        () from 0, all alike, to 1, spread over the whole sphere.
+        A scalar, scaled by sqrt(D): 0 if all directions are equal, 1 if they are spread over the whole sphere.
     """
     return l2_normalize(features).std(0, correction=0).mean() * math.sqrt(features.shape[1])
 
 
 def effective_rank(features: Tensor) -> Tensor:
-    """exp of the entropy of the covariance's eigenvalues, as shares of their sum (Roy and Vetterli 2007).
+    """Returns the exponential of the entropy of the normalized covariance spectrum (Roy and Vetterli 2007).
 
     Args:
-        features: (N, D), N >= 2.
+        features: Vectors (N, D) with N >= 2.
+
     Returns:
-        () from 1, one direction only, to min(N - 1, D); 1 as well for features that are all alike.
+        A scalar from 1 (all variance lies in one direction, or there is none) to min(N - 1, D).
     """
     centered = (features - features.mean(0)).double()
     gram = centered @ centered.T if len(centered) < centered.shape[1] else centered.T @ centered
-    share = torch.linalg.eigvalsh(gram).clamp(min=0)
-    share = share / share.sum().clamp(min=torch.finfo(torch.float64).tiny)
-    return torch.special.entr(share).sum().exp()
+    eigenvalues: Tensor = torch.linalg.eigvalsh(gram).clamp(min=0)
+    fractions = eigenvalues / eigenvalues.sum().clamp(min=torch.finfo(torch.float64).tiny)
+    entropy: Tensor = torch.special.entr(fractions).sum()
+    return entropy.exp()
 
 
 def similarities(a: Tensor, b: Tensor) -> tuple[Tensor, Tensor]:
-    """Mean cosine of pairs that belong together and of those that do not.
+    """Computes the mean cosine of matching pairs and that of all other pairs.
 
     Args:
-        a, b: (N, D), N >= 2; row i of one belongs to row i of the other.
+        a: Vectors (N, D) with N >= 2.
+        b: Vectors (N, D); row i matches row i of ``a``.
+
     Returns:
-        () positive and () negative similarity.
+        Two scalars: the mean cosine of matching pairs, and the mean cosine of the others.
     """
     cosine = l2_normalize(a) @ l2_normalize(b).T  # (N, N)
     positive, count = cosine.diagonal().sum(), len(cosine)

@@ -1,4 +1,4 @@
-"""A training step of VideoColor over its bare encoder's forward and backward: what the method itself costs.
+"""A training step of VideoColor and MAST over its bare encoder's forward and backward: what the method itself costs.
 
 python tests/benchmarks/bench_video_step.py
 """
@@ -6,17 +6,18 @@ python tests/benchmarks/bench_video_step.py
 import platform
 import time
 from collections.abc import Callable
+from typing import Any
 
 import torch
 
 from mmcontrast.encoders import TimmEncoder
-from mmcontrast.methods import VideoColor
+from mmcontrast.methods import MAST, VideoColor
 
 FRAMES, SIZE, REPEATS = 4, 256, 5
-OPTIONS = {
-    "all pixels, color bins (Vondrick)": {},
-    "window 6, hidden channel (MAST)": {"radius": 6, "hide": "channel", "predict": "lab"},
-    "the same with cycle walk": {"radius": 6, "hide": "channel", "predict": "lab", "unit": True, "cycle": 0.1},
+METHODS: dict[str, tuple[type[VideoColor | MAST], dict[str, Any]]] = {
+    "all pixels, color bins (VideoColor)": (VideoColor, {}),
+    "window 6, hidden channel (MAST)": (MAST, {}),
+    "the same with a random walk": (MAST, {"l2_normalize": True, "walk_weight": 0.1}),
 }
 
 
@@ -37,13 +38,13 @@ def main() -> None:
     print("| objective | encoder alone | step | ratio |\n|---|---|---|---|")
     clip = torch.rand(1, FRAMES, 3, SIZE, SIZE)
     batch = {"clip": clip, "sample_key": torch.zeros(1, dtype=torch.int64)}
-    for name, options in OPTIONS.items():
-        method = VideoColor(TimmEncoder("resnet18", output_stride=8), **options)
+    for name, (method_class, options) in METHODS.items():
+        method = method_class(TimmEncoder("resnet18", output_stride=8), **options)
 
-        def alone(method: VideoColor = method) -> None:
+        def alone(method: VideoColor | MAST = method) -> None:
             method.encoder.grid(clip.flatten(0, 1)).sum().backward()
 
-        def step(method: VideoColor = method) -> None:
+        def step(method: VideoColor | MAST = method) -> None:
             method(batch)["loss"].backward()
 
         bare, whole = median(alone), median(step)

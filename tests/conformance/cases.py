@@ -27,8 +27,10 @@ from mmcontrast.methods import (
     CPC,
     DINO,
     MAE,
+    MAST,
     Colorization,
     ContrastiveRandomWalk,
+    CorrFlow,
     DenseObjectNet,
     DINOv2,
     Inpainting,
@@ -38,6 +40,7 @@ from mmcontrast.methods import (
     MoCoV3,
     RelativePatch,
     Rotation,
+    SigLIP,
     SimCLR,
     SoundCPC,
     SplitBrain,
@@ -125,18 +128,15 @@ def _dino(encoder: Encoder, made: type[DINO] = DINO, **options: Any) -> DINO:
 
 CASES: dict[str, Case] = {
     "CLIP": Case(lambda: CLIP(*_towers(), dim=8), _pairs),
-    "CLIP, sigmoid": Case(lambda: CLIP(*_towers(), dim=8, objective="sigmoid"), _pairs, overfit_to=0.7),
-    "CLIP, locked image tower": Case(lambda: CLIP(*_towers(), dim=8, lock_image=True), _pairs),
+    "SigLIP": Case(lambda: SigLIP(*_towers(), dim=8), _pairs, overfit_to=0.7),
+    "CLIP, frozen image tower": Case(lambda: CLIP(*_towers(), dim=8, trainable_image_layers=0), _pairs),
     "CLIP, micro-batches": Case(lambda: CLIP(*_towers(), dim=8, micro_batch=2), _pairs),
     "DenseObjectNet": Case(lambda: DenseObjectNet(TinyConv(dim=8), dim=4), _views, _matches),
     "DenseObjectNet, triplet": Case(lambda: DenseObjectNet(TinyConv(dim=8), dim=4, loss="triplet"), _views, _matches),
     "DenseObjectNet, info_nce": Case(lambda: DenseObjectNet(TinyConv(dim=8), dim=4, loss="info_nce"), _views, _matches),
     "VideoColor": Case(lambda: VideoColor(TinyConv(dim=16), dim=8), _clips, ClipAugment, overfit_to=0.7),
-    "VideoColor, channel": Case(
-        lambda: VideoColor(TinyConv(dim=16), dim=8, hide="channel", predict="lab", radius=2, cycle=0.1),
-        _clips,
-        ClipAugment,
-    ),
+    "CorrFlow": Case(lambda: CorrFlow(TinyConv(dim=16), dim=8, radius=2), _clips, ClipAugment, overfit_to=0.7),
+    "MAST": Case(lambda: MAST(TinyConv(dim=16), dim=8, radius=2, walk_weight=0.1), _clips, ClipAugment),
     "ContrastiveRandomWalk": Case(
         lambda: ContrastiveRandomWalk(TinyConv(dim=8), dim=8, patch=8), _clips, ClipAugment, overfit_to=0.7
     ),

@@ -9,8 +9,8 @@ from torch import nn
 from mmcontrast.encoders import TimmEncoder, TinyConv, TinyText
 from mmcontrast.encoders.base import Encoder
 from mmcontrast.errors import InputError
-from mmcontrast.methods import CLIP
-from mmcontrast.methods.clip import caption_ids, wise_ft
+from mmcontrast.methods import CLIP, SigLIP, wise_ft
+from mmcontrast.methods.clip import caption_ids
 
 
 class Noisy(Encoder):
@@ -41,15 +41,15 @@ def gradients(clip, batch):
     return out["loss"].detach(), {name: p.grad.clone() for name, p in clip.named_parameters() if p.grad is not None}
 
 
-@pytest.mark.parametrize("objective", ["softmax", "sigmoid"])
-def test_loss_is_the_papers(objective):
+@pytest.mark.parametrize("method", [CLIP, SigLIP])
+def test_loss_is_the_papers(method):
     torch.manual_seed(0)
-    clip = CLIP(TinyConv(), TinyText(), dim=8, objective=objective)
+    clip = method(TinyConv(), TinyText(), dim=8)
     batch = pairs(clip)
     out = clip(batch)
     image, text = clip.embed_image(batch["image"]), clip.embed_text(batch["tokens"])
     logits = clip.log_scale.exp() * image @ text.T
-    if objective == "softmax":
+    if method is CLIP:
         own = torch.arange(len(image))
         expected = (F.cross_entropy(logits, own) + F.cross_entropy(logits.T, own)) / 2
         assert clip.log_scale.item() == pytest.approx(math.log(1 / 0.07))
@@ -63,11 +63,11 @@ def test_loss_is_the_papers(objective):
     assert out["accuracy"] == ((image @ text.T).argmax(1) == torch.arange(12)).float().mean()
 
 
-@pytest.mark.parametrize("objective", ["softmax", "sigmoid"])
+@pytest.mark.parametrize("method", [CLIP, SigLIP])
 @pytest.mark.parametrize("micro_batch", [1, 4, 5, 12])
-def test_micro_batches_equal_one_batch(objective, micro_batch):
+def test_micro_batches_equal_one_batch(method, micro_batch):
     torch.manual_seed(0)
-    clip = CLIP(TinyConv(), TinyText(), dim=8, objective=objective, image_head="mlp").double()
+    clip = method(TinyConv(), TinyText(), dim=8, image_head="mlp").double()
     batch = pairs(clip)
     batch["image"] = batch["image"].double()
     whole, expected = gradients(clip, batch)
@@ -136,9 +136,9 @@ def test_caption_ids_tell_order_apart_and_ignore_padding():
     assert len(ids[:3].unique()) == 3
 
 
-def test_locked_tower_stays_as_it_is():
+def test_frozen_tower_stays_as_it_is():
     torch.manual_seed(0)
-    clip = CLIP(Noisy(norm=True), TinyText(), dim=8, lock_image=True)
+    clip = CLIP(Noisy(norm=True), TinyText(), dim=8, trainable_image_layers=0)
     before = copy.deepcopy(clip.image_encoder.state_dict())
     clip.train()
     assert not any(m.training for m in clip.image_encoder.modules())
@@ -151,9 +151,9 @@ def test_locked_tower_stays_as_it_is():
     assert not copy.deepcopy(clip).train().image_encoder.training
 
 
-def test_last_layers_of_a_locked_tower_can_be_trained():
+def test_last_layers_of_a_frozen_tower_can_be_trained():
     image = TimmEncoder("resnet18", cifar_stem=True)
-    clip = CLIP(image, TinyText(), dim=8, lock_image=True, unlock_image_layers=2, lock_text=True).train()
+    clip = CLIP(image, TinyText(), dim=8, trainable_image_layers=2, trainable_text_layers=0).train()
     trained = {name for name, p in clip.named_parameters() if p.requires_grad}
     assert trained == {
         *(f"image_encoder.{n}" for n, _ in image.named_parameters() if n.startswith(("net.layer4.1", "net.layer4.0"))),

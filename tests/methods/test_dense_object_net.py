@@ -87,10 +87,10 @@ def test_training_brings_matches_nearest(batch, loss):
     assert error() < 0.6 * before
 
 
-def test_a_partly_unlocked_encoder_trains_its_last_layers_in_evaluation_mode(batch):
+def test_a_partly_frozen_encoder_trains_its_last_layers_in_evaluation_mode(batch):
     encoder = TinyConv(dim=8)
     last = max(encoder.layer_ids().values())
-    method = DenseObjectNet(encoder, dim=4, unlock_layers=1)
+    method = DenseObjectNet(encoder, dim=4, trainable_layers=1)
     assert method.training
     assert not any(module.training for module in encoder.modules())
     method(batch)["loss"].backward()

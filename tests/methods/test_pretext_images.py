@@ -146,7 +146,7 @@ def test_the_prior_follows_the_colors_in_training_only(batch):
     assert torch.equal(method.prior, before)
     method.train()(batch)
     index, share = method.bins.encode(F.adaptive_avg_pool2d(rgb_to_lab(batch["image"])[:, 1:], 4))
-    torch.testing.assert_close(method.prior, 0.75 * before + 0.25 * method.bins.share(index, share))
+    torch.testing.assert_close(method.prior, 0.75 * before + 0.25 * method.bins.frequencies(index, share))
     assert float(method.prior.sum()) == pytest.approx(1)
 
 

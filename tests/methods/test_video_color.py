@@ -4,7 +4,7 @@ import torch.nn.functional as F
 
 from mmcontrast.encoders import TinyConv
 from mmcontrast.errors import InputError
-from mmcontrast.methods import ContrastiveRandomWalk, VideoColor
+from mmcontrast.methods import MAST, ContrastiveRandomWalk, CorrFlow, VideoColor
 from mmcontrast.methods.frame_encoder import FrameEncoder
 from mmcontrast.ops.color import rgb_to_lab
 
@@ -18,9 +18,9 @@ def clips(count: int = 3, frames: int = 3, size: int = 32) -> dict[str, torch.Te
     return {"clip": clip, "sample_key": torch.arange(count)}
 
 
-def method(**arguments) -> VideoColor:
+def method(kind=VideoColor, **arguments):
     torch.manual_seed(0)
-    return VideoColor(TinyConv(dim=16), **{"dim": 8, **arguments})
+    return kind(TinyConv(dim=16), **{"dim": 8, **arguments})
 
 
 def test_bins_by_the_formula():
@@ -44,16 +44,14 @@ def test_what_is_hidden_cannot_be_seen():
     batch = clips()
     gray = method().encoder
     assert torch.allclose(gray.grid(batch["clip"][0]), gray.grid(_luma(batch["clip"][0])), atol=1e-5)
-    mast = method(hide="channel", predict="lab")
-    lab = rgb_to_lab(batch["clip"])
-    seen, weight = mast._hide(batch["clip"], lab, batch)
+    seen, weight = method(MAST).hide(rgb_to_lab(batch["clip"]), batch["sample_key"])
     hidden = weight[:, :, 0, 0].argmax(1)
     assert set(hidden.tolist()) == {0, 1}
     assert (weight.sum(1) == 2).all()
     dull = torch.stack([rgb_to_lab(seen)[b, :, 1 + h].abs().mean() for b, h in enumerate(hidden)])
     bright = torch.stack([rgb_to_lab(seen)[b, :, 2 - h].abs().mean() for b, h in enumerate(hidden)])
     assert (dull < bright).all()
-    rgb, _ = method(hide="rgb")._hide(batch["clip"], lab, batch)
+    rgb = method(CorrFlow).hide(batch["clip"], batch["sample_key"])
     assert ((rgb == 0).flatten(3).all(-1).sum(2) == 1).all()
 
 
@@ -74,8 +72,8 @@ def test_a_window_excludes_far_colors():
     "arguments",
     [
         {},
-        {"hide": "channel", "predict": "lab", "radius": 2},
-        {"hide": "rgb", "unit": True, "temperature": 0.1, "cycle": 0.5},
+        {"kind": MAST, "radius": 2},
+        {"kind": CorrFlow, "radius": None, "l2_normalize": True, "temperature": 0.1, "walk_weight": 0.5},
     ],
 )
 def test_training_learns_to_point_to_the_right_place(arguments):
@@ -90,16 +88,16 @@ def test_training_learns_to_point_to_the_right_place(arguments):
     assert loss.item() < 0.75 * first
 
 
-def test_locks():
+def test_a_frozen_trunk():
     trunk = TinyConv(dim=16)
-    frozen = FrameEncoder(trunk, 16, lock="all")
+    frozen = FrameEncoder(trunk, 16, trainable_layers=0)
     assert not frozen.trunk.training  # from the start: Lightning leaves the modes as it finds them
     image = torch.rand(1, 3, 16, 16)
     assert torch.equal(frozen.grid(image), trunk.grid(image))  # the square head starts as the identity
     assert [name for name, p in frozen.named_parameters() if p.requires_grad] == ["head.weight"]
     assert not frozen.train().trunk.training
     with pytest.raises(InputError, match="nothing to train"):
-        VideoColor(trunk, dim=None, lock="all")
+        VideoColor(trunk, dim=None, trainable_layers=0)
     with pytest.raises(InputError, match="temperature"):
         VideoColor(trunk, temperature=0)
     with pytest.raises(InputError, match="edge_dropout"):
