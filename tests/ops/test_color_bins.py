@@ -44,11 +44,11 @@ def test_soft_targets_are_gaussians_on_the_five_nearest_bins(bins: ColorBins, ab
     assert (index.flatten(2)[0, 0] == distance.argmin(1)).float().mean() > 0.99
 
 
-def test_shares_count_every_pixel_once(bins: ColorBins, ab: torch.Tensor):
+def test_frequencies_count_every_pixel_once(bins: ColorBins, ab: torch.Tensor):
     index, weight = bins.encode(ab)
-    share = bins.share(index, weight)
+    frequencies = bins.frequencies(index, weight)
     dense = torch.zeros(1, len(bins.centers), 40, 50).scatter_add_(1, index, weight)
-    torch.testing.assert_close(share, dense.mean((0, 2, 3)))
+    torch.testing.assert_close(frequencies, dense.mean((0, 2, 3)))
 
 
 def test_the_annealed_mean_goes_from_mode_to_mean(bins: ColorBins):

@@ -95,7 +95,7 @@ def test_sampling_between_pixels_is_bilinear():
     torch.testing.assert_close(sample(image, xy)[0, :, 0], torch.tensor([1.5, 0.25, 0, 3]))
 
 
-def test_a_half_precision_image_is_sampled_at_exact_places():
+def test_a_half_precision_image_is_sampled_at_exact_positions():
     image = torch.arange(640.0).half().view(1, 1, 1, 640)
     torch.testing.assert_close(sample(image, torch.tensor([[[601.25, 0.0]]])), torch.tensor([[[601.25]]]))
 

@@ -3,14 +3,14 @@ import torch
 from mmcontrast.ops.holes import border, center_hole, random_region
 
 
-def test_the_center_has_its_share():
+def test_the_center_hole_covers_its_fraction():
     hole = center_hole(16, 32)[0, 0]
     assert hole[4:12, 8:24].all()
     assert hole.sum() == 8 * 16
     assert center_hole(5, 5, 0.001).sum() == 1
 
 
-def test_random_regions_have_their_share_in_few_pieces_by_their_key():
+def test_random_regions_have_their_fraction_in_few_pieces_by_their_key():
     key = torch.arange(40)
     hole = random_region(key, 32, 48, stream=1)
     assert hole.shape == (40, 1, 32, 48)

@@ -9,7 +9,7 @@ from mmcontrast.errors import InputError
 from mmcontrast.ops.momentum import Queue, cosine_momentum, ema_copy, ema_update
 
 
-def test_a_shadow_follows_and_never_drops_anything():
+def test_an_ema_copy_follows_its_network_and_never_drops_anything():
     network = nn.Sequential(nn.Linear(3, 2), nn.BatchNorm1d(2), nn.Dropout(0.5), DropPath(0.5))
     teacher = ema_copy(network)
     assert not any(p.requires_grad for p in teacher.parameters())
@@ -42,8 +42,8 @@ def test_the_queue_keeps_the_newest(batches):
         history += list(rows)
     newest = {float(row[0]) for row in history[-4:]}
     assert newest <= set(queue.vectors[:, 0].tolist())
-    assert queue.place == sum(min(b, 4) for b in batches) % 4
-    order = queue.vectors.roll(-int(queue.place), 0)[:, 0]  # oldest first
+    assert queue.oldest == sum(min(b, 4) for b in batches) % 4
+    order = queue.vectors.roll(-int(queue.oldest), 0)[:, 0]  # oldest first
     assert order[-len(newest) :].tolist() == [float(row[0]) for row in history[-4:]]
 
 

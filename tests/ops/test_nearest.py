@@ -8,7 +8,7 @@ from mmcontrast.ops.nearest import nearest
 
 @pytest.mark.parametrize(("rows", "cells"), [(8192, 1 << 21), (7, 1 << 21), (64, 130), (3, 1)])
 def test_the_same_from_any_block_size(rows, cells, monkeypatch):
-    monkeypatch.setitem(module.CELLS, "cpu", cells)
+    monkeypatch.setitem(module.PRODUCTS, "cpu", cells)
     random = torch.Generator().manual_seed(0)
     queries = torch.randn(20, 5, generator=random, dtype=torch.float64)
     bank = torch.randn(101, 5, generator=random, dtype=torch.float64)

@@ -22,21 +22,21 @@ def test_patches_in_reading_order_and_back():
     second_row_third = image[1, :, 2:4, 4:6].permute(1, 2, 0).flatten()
     assert torch.equal(patches[1, 5], second_row_third)
     assert torch.equal(unpatchify(patches, 2, 4, 6), image)
-    with pytest.raises(InputError, match="whole number"):
+    with pytest.raises(InputError, match="cannot be cut"):
         patchify(image, 4)
 
 
-def test_positions_tell_places_apart_and_depend_on_distance_only():
+def test_position_embeddings_differ_and_depend_on_distance_only():
     positions = sincos_positions(5, 7, 16).view(5, 7, 16)
     inner = lambda a, b: float(positions[a] @ positions[b])
     assert inner((0, 0), (1, 2)) == pytest.approx(inner((3, 4), (4, 6)), rel=1e-5)
     assert positions.flatten(0, 1).unique(dim=0).shape == (35, 16)
     assert positions[0, 0].tolist() == [0] * 4 + [1] * 4 + [0] * 4 + [1] * 4
-    with pytest.raises(InputError, match="divisible by 4"):
+    with pytest.raises(InputError, match="multiple of 4"):
         sincos_positions(2, 2, 6)
 
 
-def test_random_masks_hide_their_share_of_each_image_by_its_key():
+def test_random_masks_hide_their_fraction_of_each_image_by_its_key():
     key = torch.arange(2000)
     keep, hidden = random_mask(key, 16, 0.75, stream=1)
     assert keep.shape == (2000, 4)

@@ -41,7 +41,7 @@ def test_sets_are_the_same_each_time_and_can_be_all_there_are():
 
 
 @pytest.mark.parametrize(
-    ("pieces", "count", "message"), [(10, 5, "10 pieces"), (4, 25, "there are 24"), (4, 0, "give 1")]
+    ("pieces", "count", "message"), [(10, 5, "pieces is 10"), (4, 25, "have 24 permutations"), (4, 0, "give 1")]
 )
 def test_what_there_is_not_is_refused(pieces: int, count: int, message: str):
     with pytest.raises(InputError, match=message):

@@ -292,7 +292,7 @@ def test_color_bins(seed: int, height: int, width: int, kind: str):
     rgb = unit_draws(seed, 2, 3, height, width)
     index, weight = BINS.encode(rgb_to_lab(rgb)[:, 1:])
     assert_close(weight.sum(1), torch.ones(2, height, width))
-    share = BINS.share(index, weight)
+    share = BINS.frequencies(index, weight)
     assert_close(share.sum(), torch.tensor(1.0))
     logits = numbers(seed, 2, len(BINS.centers), height, width, kind=kind, dtype=torch.float32)
     ab = BINS.annealed_mean(logits)
