@@ -87,7 +87,7 @@ def _matchers(args: argparse.Namespace) -> "dict[str, DescriptorMatcher]":
     baselines: dict[str, Callable[[], Any]] = {"sift": DenseSift, "lab": LabPatches, "random": RandomDescriptors}
     models = {name: baselines[name]() if name in baselines else name for name in args.model}
     return {
-        name: DescriptorMatcher(model, args.device, None if name in baselines else args.resolution)
+        name: DescriptorMatcher(model, device=args.device, resolution=None if name in baselines else args.resolution)
         for name, model in models.items()
     }
 

@@ -45,19 +45,25 @@ def run_colorize(args: argparse.Namespace) -> int:
     files = image_files(*args.paths)
     if not files:
         raise InputError(f"no images in {', '.join(args.paths)}")
-    color = Colorizer(args.model, args.device, args.batch_size, args.resolution, args.temperature)
+    color = Colorizer(
+        args.model,
+        device=args.device,
+        batch_size=args.batch_size,
+        resolution=args.resolution,
+        temperature=args.temperature,
+    )
     out = output_folder(args.out)
     errors = 0
     with (out / "colorize.csv").open("w", encoding="utf-8", errors="backslashreplace", newline="") as stream:
         rows = csv.writer(stream, lineterminator="\n")
         rows.writerow(("path", "output", "error"))
         images = tqdm(color.stream(files), total=len(files), unit="image", disable=None, leave=False)
-        for file, target, image in zip(files, _targets(files, out), images, strict=True):
-            if isinstance(image, str):
+        for file, target, result in zip(files, _targets(files, out), images, strict=True):
+            if result.value is None:
                 errors += 1
-                rows.writerow((file, "", image.removeprefix(f"{file}: ")))
+                rows.writerow((file, "", (result.error or "").removeprefix(f"{file}: ")))
             else:
-                Image.fromarray(image).save(target)
+                Image.fromarray(result.value.image).save(target)
                 rows.writerow((file, target, ""))
     print(json.dumps({"out": str(out), "images": len(files), "errors": errors}))
     if errors:

@@ -71,7 +71,9 @@ def run_features(args: argparse.Namespace) -> int:
     files = image_files(*args.paths)
     if not files:
         raise InputError(f"no images in {', '.join(args.paths)}")
-    see = FeatureExtractor(args.model, args.device, args.batch_size, args.resolution)
+    see = FeatureExtractor(
+        args.model, device=args.device, batch_size=args.batch_size, resolution=args.resolution
+    )
     out = output_folder(args.out)
     readable, vectors = _save_vectors(see, files, out)
     made = []
@@ -106,19 +108,12 @@ def _save_vectors(see: "FeatureExtractor", files: Sequence[Path], out: Path) -> 
     import torch
     from tqdm import tqdm
 
-    found, problems = [], []
-    with tqdm(total=len(files), unit="image", disable=None, leave=False) as bar:
-        for vectors, errors in see.stream(files):
-            found.append(vectors)
-            problems += errors
-            bar.update(len(errors))
-    rows = [
-        (str(file), "" if error is None else error.removeprefix(f"{file}: "))
-        for file, error in zip(files, problems, strict=True)
-    ]
+    results = list(tqdm(see.stream(files), total=len(files), unit="image", disable=None, leave=False))
+    rows = [(str(result.item), (result.error or "").removeprefix(f"{result.item}: ")) for result in results]
     _write_csv(out / "features.csv", ("path", "error"), rows)
-    readable = [file for file, error in zip(files, problems, strict=True) if error is None]
-    vectors = torch.cat([part for part in found if len(part)] or found[:1])
+    readable = [result.item for result in results if result.value]
+    pooled = [result.value.pooled for result in results if result.value]
+    vectors = torch.stack(pooled) if pooled else torch.empty(0, see.encoder.dim)
     np.savez(out / "features.npz", paths=np.array([str(file) for file in readable]), vectors=vectors.numpy())
     return readable, vectors
 
@@ -127,7 +122,7 @@ def _show_method(model: str, see: "FeatureExtractor", files: Sequence[Path], out
     """Writes NAME.png: what the model's own method makes of the first images."""
     import torch
 
-    from mmcontrast.inference.image_batches import batches, to_float
+    from mmcontrast.inference.image_batches import image_batches, to_float
     from mmcontrast.models.loading import load
     from mmcontrast.viz.method_outputs import draw_images
 
@@ -135,7 +130,7 @@ def _show_method(model: str, see: "FeatureExtractor", files: Sequence[Path], out
     if type(method).__name__ != METHOD_IMAGES[name]:
         wanted = METHOD_IMAGES[name]
         raise InputError(f"--show {name}: {model} is a {type(method).__name__}; give a model trained by {wanted}")
-    image = next(batches(files[:SHEET], see.encoder, SHEET)).image
+    image = next(image_batches(files[:SHEET], see.encoder, SHEET)).image
     with torch.inference_mode():
         key = torch.arange(len(image), device=see.device)
         draw_images(method.to(see.device).images(to_float(image, see.device), key), out / f"{name}.png")
@@ -223,7 +218,7 @@ def _show_neighbors(
     from mmcontrast.viz.feature_maps import draw_neighbors
 
     queries = image_files(*query) if query else list(files[:OVERVIEW])
-    asked = see(queries) if query else vectors[: len(queries)]
+    asked = see.pooled(queries) if query else vectors[: len(queries)]
     cosine, places = nearest(normalize(asked, dim=1), normalize(vectors, dim=1), min(k + 1, len(files)))
     rows, images = [], []
     for file, similarities, found in zip(queries, cosine.tolist(), places.tolist(), strict=True):

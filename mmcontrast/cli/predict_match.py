@@ -69,7 +69,7 @@ def run_match(args: argparse.Namespace) -> int:
         refuse_to_overwrite(args.video, args.out, Path(args.out, "matches.mp4"))
     if not video and not files:
         raise InputError(f"no images in {', '.join(args.image)}")
-    match = DescriptorMatcher(args.model, args.device, args.resolution)
+    match = DescriptorMatcher(args.model, device=args.device, resolution=args.resolution)
     reference = decode(args.reference)
     match.set_reference(reference)
     match.check(points)

@@ -43,8 +43,6 @@ def run_zero_shot(args: argparse.Namespace) -> int:
     if args.out:
         writer_of(args.out)
     labels = read_labels(Path(args.labels_file)) if args.labels_file else [s.strip() for s in args.labels.split(",")]
-    names = list(labels)
-    top = min(args.top, len(names))
 
     from tqdm import tqdm
 
@@ -55,24 +53,22 @@ def run_zero_shot(args: argparse.Namespace) -> int:
     if not files:
         raise InputError(f"no images in {', '.join(args.paths)}")
     with ExitStack() as stack:
-        classify = ZeroShotClassifier(args.model, labels, args.templates, args.device, args.batch_size)
+        classify = ZeroShotClassifier(
+            args.model, labels, templates=args.templates, device=args.device, batch_size=args.batch_size
+        )
+        names, top = classify.labels, min(args.top, len(classify.labels))
         sink = stack.enter_context(open_sink(args.out, names if args.all_scores else [], top))
         hidden = None if args.out else True  # the table shows progress itself; None: hidden unless on a terminal
         bar = stack.enter_context(tqdm(total=len(files), unit="image", disable=hidden, leave=False))
-        remaining, failed = iter(files), 0
-        for logits, errors in classify.stream(files):
-            probabilities = logits.softmax(1).cpu()
-            best = iter(zip(*(t.tolist() for t in probabilities.topk(top)), strict=True))
-            scores = iter(probabilities.tolist() if args.all_scores else [[]] * len(probabilities))
-            for error in errors:
-                path = str(next(remaining))
-                if error is not None:
-                    sink(Row(path, error=error.removeprefix(f"{path}: ")))
-                    failed += 1
-                    continue
-                values, places = next(best)
-                sink(Row(path, [(names[c], v) for c, v in zip(places, values, strict=True)], next(scores)))
-            bar.update(len(errors))
+        failed = 0
+        for result in classify.stream(files):
+            path = str(result.item)
+            if result.value is None:
+                sink(Row(path, error=(result.error or "").removeprefix(f"{path}: ")))
+                failed += 1
+            else:
+                sink(Row(path, result.value.top(top), result.value.probabilities.tolist() if args.all_scores else []))
+            bar.update()
     where = f"the error column of {args.out}" if args.out else "the table"
     if args.out:
         print(f"mmcontrast: wrote {len(files)} rows to {args.out}.", file=sys.stderr)

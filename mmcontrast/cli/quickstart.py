@@ -104,13 +104,14 @@ def match(out: Path) -> None:
     reference, image = VideoFile(file).read([0, 40])
     matcher = DescriptorMatcher("don-lite")
     matcher.set_reference(reference)
-    found, distance = matcher(image, at=PLACES)  # (Q, 2), (Q,)
+    matches = matcher.find(image, at=PLACES)
+    found, distance = matches.xy, matches.distance  # (Q, 2), (Q,)
     with open(out / "match.csv", "w", newline="", encoding="utf-8") as stream:
         write = csv.writer(stream)
         write.writerow(["x", "y", "found_x", "found_y", "distance"])
         for at, xy, d in zip(PLACES, found.tolist(), distance.tolist(), strict=True):
             write.writerow([*at, *(round(value, 1) for value in xy), round(d, 3)])
-    photo = draw_matches(reference, PLACES, image, found.tolist(), matcher.heatmap(image, PLACES[0]).cpu().numpy())
+    photo = draw_matches(reference, PLACES, image, found.tolist(), matcher.heatmap(image, PLACES[0]).numpy())
     cv2.imwrite(str(out / "match.png"), photo[..., ::-1])
     print(f"  {len(PLACES)} points -> {out / 'match.csv'}, {out / 'match.png'}")
 

@@ -10,14 +10,14 @@ from tqdm import tqdm
 from mmcontrast.data.datasets.keypoints import KeypointVideo
 from mmcontrast.data.io.video import FrameArray, Video
 from mmcontrast.errors import InputError
-from mmcontrast.predict.track import Points
+from mmcontrast.predict.results import TrackedPoints
 
 
 class PointTracker(Protocol):
     """What carries points through a video."""
 
-    def iter_points(self, video: Video, points: np.ndarray) -> Iterator[Points]:
-        """``Points`` of each frame."""
+    def iter_points(self, video: Video, points: np.ndarray) -> Iterator[TrackedPoints]:
+        """``TrackedPoints`` of each frame."""
         ...
 
 
@@ -55,7 +55,7 @@ def evaluate_keypoints(
         for number, points in enumerate(tracker.iter_points(_from(video), video.xy[0, tracked])):
             frames += 1
             if number in wanted:
-                found[wanted[number]] = points.xy
+                found[wanted[number]] = points.xy.numpy()
         seen = video.visible[1:, tracked]  # (A - 1, N)
         near = [correct(found[1:], video.xy[1:, tracked], video.size[1:], t)[seen] for t in thresholds]
         hits[video.name] = near

@@ -11,7 +11,7 @@ from mmcontrast.data.datasets.image_text import ImageText
 from mmcontrast.errors import InputError
 from mmcontrast.evals.ranking import recall_at
 from mmcontrast.inference.extract import evaluating, extract
-from mmcontrast.inference.image_batches import square
+from mmcontrast.inference.image_batches import preprocessing
 from mmcontrast.inference.prompts import PROMPT_BATCH
 from mmcontrast.methods.clip import CLIP
 
@@ -38,7 +38,7 @@ def retrieval(
         ``i2t_r1``, ``i2t_r5``, ``i2t_r10``, ``t2i_r1``, ``t2i_r5``, ``t2i_r10`` in [0, 1] (ties count as a random order
         would have them), ``n_images``, ``n_captions``, ``unreadable`` images left out with their captions.
     """
-    pairs = data if isinstance(data, ImageText) else ImageText(data, **square(method.encoder))
+    pairs = data if isinstance(data, ImageText) else ImageText(data, **preprocessing(method.encoder))
     image = extract(method, method.embed_image, pairs, batch_size, cache, progress)
     if not len(image.vectors):
         raise InputError(f"none of the {len(pairs)} images can be read; the first is {image.unreadable[0]}")

@@ -13,7 +13,7 @@ from mmcontrast.errors import InputError
 from mmcontrast.evals.confusion import confusion
 from mmcontrast.evals.ranking import topk_hits
 from mmcontrast.inference.extract import evaluating, extract
-from mmcontrast.inference.image_batches import square
+from mmcontrast.inference.image_batches import preprocessing
 from mmcontrast.inference.prompts import PromptSet, Templates, embed_prompts
 from mmcontrast.methods.clip import CLIP
 from mmcontrast.viz.confusion import draw_confusion
@@ -51,7 +51,7 @@ def zero_shot(
     if isinstance(data, Images):
         images = data
     else:
-        images = Images(data, classnames=classnames, **square(method.encoder))
+        images = Images(data, classnames=classnames, **preprocessing(method.encoder))
         classnames = None
     classes = _class_names(images, classnames)
     prompts = PromptSet([name.replace("_", " ") for name in classes], templates)

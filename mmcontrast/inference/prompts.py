@@ -1,4 +1,4 @@
-"""Labels to class vectors: prompts from templates, embedded in a stream, averaged per label, cached on disk."""
+"""Labels to class vectors: prompts from templates, embedded in batches, averaged per label, cached on disk."""
 
 import re
 from collections.abc import Iterable, Iterator, Mapping, Sequence
@@ -16,7 +16,10 @@ from mmcontrast.inference.cache import cache_directory, content_key, fingerprint
 from mmcontrast.methods.clip import CLIP
 
 PROMPT_BATCH = 256
-CACHE_BYTES = 256 << 20  # of label vectors kept between runs
+CACHE_BYTES = 256 << 20  # limit of the label vectors that are stored between runs
+NONE_OF_THESE = "none of these"
+# Captions that fit any image. Their mean competes with the labels.
+ANY_IMAGE = ("a photo.", "an image.", "a picture of something.", "a photo of a scene.", "an object.", "a photograph.")
 Labels = Sequence[str] | Mapping[str, Sequence[str]]
 Templates = str | Path | Sequence[str]
 
@@ -25,74 +28,116 @@ class PromptSet:
     """Checked labels and their prompts.
 
     Args:
-        labels: names, which fill the templates, or {name: its prompts}.
-        templates: a set's name, a file, or sentences with ``{}``; not used for a mapping.
+        labels: Names, which fill the templates, or {name: its prompts}.
+        templates: The name of a set, a file, or sentences with ``{}``. A mapping of labels does not use them.
+        none_of_these: Whether to add the label "none of these". None adds it if there is one label only.
+
     Raises:
-        InputError: for no label, an empty or a duplicate one, or one without prompts.
+        InputError: There is no label, or a label is empty, comes twice or has no prompts.
     """
 
-    def __init__(self, labels: Labels, templates: Templates = "simple") -> None:
+    def __init__(self, labels: Labels, templates: Templates = "simple", none_of_these: bool | None = False) -> None:
         if isinstance(labels, str):
             raise InputError(f"labels {labels!r} is one string; give a list of labels, such as {labels.split(',')}")
         self.labels = list(labels)
-        self.prompts = dict(labels) if isinstance(labels, Mapping) else None
+        self.prompts = {name: list(labels[name]) for name in labels} if isinstance(labels, Mapping) else None
         self.templates = () if self.prompts is not None else read_templates(templates)
-        if not self.labels:
-            raise InputError("no labels; give at least one")
-        first_place: dict[str, int] = {}
-        for place, label in enumerate(self.labels, 1):
-            if not isinstance(label, str) or not label.strip():
-                raise InputError(f"label {place} of {len(self.labels)} is empty: {label!r}")
-            if re.search("[\ud800-\udfff]", label):
-                raise InputError(f"label {place} of {len(self.labels)} is not UTF-8 text: {label!r}")
-            if (earlier := first_place.setdefault(label.strip(), place)) != place:
-                raise InputError(f"label {label!r} is given twice, as label {earlier} and label {place}")
-            if self.prompts is not None:
-                own = self.prompts[label]
-                listed = isinstance(own, Sequence) and not isinstance(own, str)
-                if not listed or not own or not all(isinstance(p, str) and p.strip() for p in own):
-                    raise InputError(f"label {label!r} needs a list of one or more non-empty prompts, got {own!r}")
+        if none_of_these or (none_of_these is None and len(self.labels) == 1):
+            self.labels.append(NONE_OF_THESE)
+        _check_labels(self.labels)
+        if isinstance(labels, Mapping):
+            for label, prompts in labels.items():
+                _check_prompts(label, prompts)
 
     def __iter__(self) -> Iterator[tuple[int, str]]:
-        """(place of the label, prompt), label by label; never held as a whole."""
-        for place, label in enumerate(self.labels):
-            if self.prompts is not None:
-                yield from ((place, prompt) for prompt in self.prompts[label])
-            else:
-                yield from ((place, template.replace("{}", label.strip())) for template in self.templates)
+        """Yields (index of the label, prompt), label by label."""
+        for index, label in enumerate(self.labels):
+            yield from ((index, prompt) for prompt in self._prompts_of(label))
+
+    def _prompts_of(self, label: str) -> Iterable[str]:
+        if label == NONE_OF_THESE:
+            return ANY_IMAGE
+        if self.prompts is not None:
+            return self.prompts[label]
+        return (template.replace("{}", label.strip()) for template in self.templates)
 
     def check_length(self, tokenizer: Tokenizer) -> None:
-        """Refuses labels with a prompt that the tokenizer would cut, naming the label and the token counts."""
-        longest = tokenizer.context_length
-        for place, prompt in self:
+        """Refuses labels with a prompt that the tokenizer would cut.
+
+        Raises:
+            InputError: A prompt is too long; the message names the label and the number of tokens.
+        """
+        limit = tokenizer.context_length
+        for index, prompt in self:
             # No tokenizer makes more tokens than bytes, and a few that mark the ends: most prompts need no counting.
-            if len(prompt.encode()) + 4 > longest and (needed := tokenizer.count(prompt)) > longest:
-                label = self.labels[place]
-                shown = label if len(label) <= 60 else label[:57] + "..."
+            if len(prompt.encode()) + 4 > limit and (needed := tokenizer.count(prompt)) > limit:
+                label = self.labels[index]
+                name = label if len(label) <= 60 else label[:57] + "..."
                 raise InputError(
-                    f"label {shown!r} needs {needed} tokens in the prompt {prompt[:60]!r}..., but the model reads "
-                    f"{longest}; shorten the label or the template"
+                    f"label {name!r} needs {needed} tokens in the prompt {prompt[:60]!r}..., but the model reads "
+                    f"{limit}; shorten the label or the template"
                 )
+
+
+def _check_labels(labels: Sequence[str]) -> None:
+    if not labels:
+        raise InputError("no labels; give at least one")
+    first_number: dict[str, int] = {}
+    for number, label in enumerate(labels, 1):
+        if not isinstance(label, str) or not label.strip():
+            raise InputError(f"label {number} of {len(labels)} is empty: {label!r}")
+        if re.search("[\ud800-\udfff]", label):
+            raise InputError(f"label {number} of {len(labels)} is not UTF-8 text: {label!r}")
+        if (earlier := first_number.setdefault(label.strip(), number)) != number:
+            raise InputError(f"label {label!r} is given twice, as label {earlier} and label {number}")
+
+
+def _check_prompts(label: str, prompts: Sequence[str]) -> None:
+    is_list = isinstance(prompts, Sequence) and not isinstance(prompts, str)
+    if not is_list or not prompts or not all(isinstance(p, str) and p.strip() for p in prompts):
+        raise InputError(f"label {label!r} needs a list of one or more non-empty prompts, got {prompts!r}")
+
+
+def embed_texts(model: CLIP, texts: str | Sequence[str], device: torch.device | str = "cpu") -> Tensor:
+    """Returns unit vectors of texts.
+
+    Args:
+        model: The model, on ``device``.
+        texts: One text or several.
+        device: Where the model runs.
+
+    Returns:
+        (B, D) float32 on ``device``.
+    """
+    batch = [texts] if isinstance(texts, str) else list(texts)
+    return model.embed_text(model.text_encoder.tokenizer(batch).to(device)).float()
 
 
 def embed_prompts(
     model: CLIP, prompts: PromptSet, device: torch.device | str = "cpu", cache: Path | bool = True
 ) -> Tensor:
-    """One unit vector per label: the mean of its prompts' unit vectors, normalized (CLIP, section 3.1.4).
+    """Returns one unit vector per label: the mean of its prompts' unit vectors, normalized (CLIP, section 3.1.4).
 
     Args:
-        cache: a folder, True for the user's cache folder, False for none.  The key is the text tower's content, the
-            prompts, and how the tokenizer reads the first of them.
+        model: The model, on ``device``.
+        prompts: Labels and prompts.
+        device: Where the model runs.
+        cache: A folder, True for the user's cache folder, False for none. The cache's key is the content of the text
+            encoder, the prompts, and how the tokenizer reads the first of them.
+
     Returns:
         (C, D) float32 on ``device``.
+
+    Raises:
+        InputError: A prompt is longer than the model reads.
     """
     prompts.check_length(model.text_encoder.tokenizer)
     file = None
     if cache is not False:
         folder = cache_directory() if cache is True else Path(cache)
         file = folder / "labels" / f"{_key(model, prompts)}.npy"
-        if (known := load_array(file)) is not None and len(known) == len(prompts.labels):
-            return known.to(device)
+        if (stored := load_array(file)) is not None and len(stored) == len(prompts.labels):
+            return stored.to(device)
     vectors = _mean_directions(model, prompts, device)
     if file is not None:
         save_array(file, vectors, CACHE_BYTES)
@@ -103,15 +148,14 @@ def embed_prompts(
 def _mean_directions(model: CLIP, prompts: PromptSet, device: torch.device | str) -> Tensor:
     sums: Tensor | None = None
     for chunk in _chunks(prompts, 16 * PROMPT_BATCH):
-        chunk.sort(key=lambda item: len(item[1]))  # batches of like length need little padding
+        chunk.sort(key=lambda entry: len(entry[1]))  # batches of texts of similar length need little padding
         for batch in _chunks(chunk, PROMPT_BATCH):
-            places, texts = zip(*batch, strict=True)
-            tokens = model.text_encoder.tokenizer(texts).to(device)  # (B, L)
-            embedded = model.embed_text(tokens)  # (B, D)
+            indices, texts = zip(*batch, strict=True)
+            embedded = embed_texts(model, texts, device)  # (B, D)
             if sums is None:
                 sums = embedded.new_zeros(len(prompts.labels), embedded.shape[1])  # (C, D)
-            sums.index_add_(0, torch.tensor(places, device=embedded.device), embedded)
-    assert sums is not None  # a prompt set holds at least one label with a prompt
+            sums.index_add_(0, torch.tensor(indices, device=embedded.device), embedded)
+    assert sums is not None  # a prompt set has at least one label with a prompt
     return sums.div_(sums.norm(dim=1, keepdim=True).clamp_min(1e-12))  # in place: there may be many labels
 
 
@@ -123,12 +167,12 @@ def _key(model: CLIP, prompts: PromptSet) -> str:
             "labels 1",
             fingerprint(model, leave_out=model.encoder),
             f"{type(tokenizer).__qualname__} {tokenizer.context_length} {probe.tolist()}",
-            *(f"{place} {prompt}" for place, prompt in prompts),
+            *(f"{index} {prompt}" for index, prompt in prompts),
         ]
     )
 
 
-def _chunks(items: Iterable[tuple[int, str]], size: int) -> Iterator[list[tuple[int, str]]]:
-    iterator = iter(items)
+def _chunks(entries: Iterable[tuple[int, str]], size: int) -> Iterator[list[tuple[int, str]]]:
+    iterator = iter(entries)
     while chunk := list(islice(iterator, size)):
         yield chunk

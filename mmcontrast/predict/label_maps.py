@@ -1,6 +1,9 @@
 """Masks, points and colors of a frame to soft labels on a grid, and back to pixels."""
 
+from typing import Any
+
 import numpy as np
+import numpy.typing as npt
 import torch
 import torch.nn.functional as F
 from torch import Tensor
@@ -8,14 +11,16 @@ from torch import Tensor
 from mmcontrast.errors import InputError
 from mmcontrast.ops.color import lab_to_rgb, rgb_to_lab
 
-MOST_OBJECTS = 254
+MAX_OBJECTS = 254
+Frame = npt.NDArray[np.uint8]
+Array = npt.NDArray[Any]
 
 
-def check_size(image: np.ndarray, height: int, width: int, name: str) -> None:
+def check_size(image: Array, height: int, width: int, name: str) -> None:
     """Refuses a mask or image (H, W, ...) of another size than the video.
 
     Raises:
-        InputError: naming both sizes.
+        InputError: The sizes differ; the message names both.
     """
     if image.shape[:2] != (height, width):
         raise InputError(
@@ -23,11 +28,12 @@ def check_size(image: np.ndarray, height: int, width: int, name: str) -> None:
         )
 
 
-def check_mask(mask: np.ndarray, height: int, width: int, name: str = "mask") -> np.ndarray:
-    """The object ids of a mask, ascending, without 0.
+def check_mask(mask: Array, height: int, width: int, name: str = "mask") -> Array:
+    """Returns the object ids of a mask, ascending, without 0.
 
     Raises:
-        InputError: not (H, W) integers or bool, of another size than the frame, empty, or with more than 254 objects.
+        InputError: The mask is not (H, W) integers or bool, has another size than the video, is empty, or has more than
+            254 objects.
     """
     if mask.ndim != 2 or mask.dtype.kind not in "iub":
         raise InputError(f"{name}: has shape {mask.shape} and type {mask.dtype}; wanted (H, W) object ids, 0 elsewhere")
@@ -38,20 +44,41 @@ def check_mask(mask: np.ndarray, height: int, width: int, name: str = "mask") ->
     ids = ids[ids > 0]
     if not len(ids):
         raise InputError(f"{name}: is empty, every pixel is 0; wanted at least one object")
-    if len(ids) > MOST_OBJECTS:
-        raise InputError(f"{name}: has {len(ids)} objects; at most {MOST_OBJECTS} can be tracked at once")
+    if len(ids) > MAX_OBJECTS:
+        raise InputError(f"{name}: has {len(ids)} objects; at most {MAX_OBJECTS} can be tracked at once")
     return ids
 
 
-def mask_to_labels(mask: np.ndarray, ids: np.ndarray, grid: tuple[int, int], device: torch.device) -> Tensor:
-    """(H, W) ids -> (h, w, 1 + objects): what share of each cell is background and each object."""
+def mask_to_labels(mask: Array, ids: Array, grid: tuple[int, int], device: torch.device) -> Tensor:
+    """Returns the fraction of each cell that is background and each object.
+
+    Args:
+        mask: (H, W) object ids.
+        ids: The ids, without 0.
+        grid: Height and width of the grid.
+        device: Where to compute.
+
+    Returns:
+        (h, w, 1 + objects).
+    """
     on_device = torch.from_numpy(mask.astype(np.uint8)).to(device)
-    shares = [F.adaptive_avg_pool2d((on_device == i).float()[None], grid)[0] for i in (0, *ids.tolist())]  # (h, w) each
-    return torch.stack(shares, -1)
+    planes = [F.adaptive_avg_pool2d((on_device == i).float()[None], grid)[0] for i in (0, *ids.tolist())]  # (h, w) each
+    return torch.stack(planes, -1)
 
 
-def labels_to_mask(labels: Tensor, ids: np.ndarray, height: int, width: int, stretch: bool) -> Tensor:
-    """(h, w, 1 + objects) -> (H, W) uint8 ids of the strongest label; one plane at a time is brought to full size."""
+def labels_to_mask(labels: Tensor, ids: Array, height: int, width: int, stretch: bool) -> Tensor:
+    """Returns the id of the strongest label at each pixel; one plane at a time is resized.
+
+    Args:
+        labels: (h, w, 1 + objects).
+        ids: The ids of the objects.
+        height: Height of the mask in pixels.
+        width: Width of the mask in pixels.
+        stretch: Whether each label is stretched to [0, 1] over the frame first.
+
+    Returns:
+        (H, W) uint8.
+    """
     best = labels.new_full((height, width), -1)
     mask = torch.zeros(height, width, dtype=torch.uint8, device=labels.device)
     for channel, number in enumerate((0, *ids.tolist())):
@@ -64,26 +91,46 @@ def labels_to_mask(labels: Tensor, ids: np.ndarray, height: int, width: int, str
     return mask
 
 
-def check_points(points: np.ndarray, height: int, width: int) -> None:
-    """Raises InputError unless points are (N, 2) finite (x, y) inside the frame, N >= 1."""
-    if points.ndim != 2 or points.shape[1] != 2 or not len(points):
-        raise InputError(f"points have shape {points.shape}; wanted (N, 2), N >= 1, as (x, y) in pixels")
-    inside = ((points >= -0.5) & (points <= np.array([width, height]) - 0.5)).all(1)  # NaN is outside
+def check_points(points: Any, height: int, width: int) -> npt.NDArray[np.float32]:
+    """Returns points as (N, 2) float32.
+
+    Raises:
+        InputError: They are not one or more pairs of finite (x, y) inside the frame.
+    """
+    try:
+        xy = np.asarray(points, dtype=np.float32)
+    except (ValueError, TypeError):
+        raise InputError(f"points {points!r}: wanted pairs of pixels such as [(120, 80), (200, 95)]") from None
+    if xy.ndim != 2 or xy.shape[1] != 2 or not len(xy):
+        raise InputError(f"points have shape {xy.shape}; wanted (N, 2), N >= 1, as (x, y) in pixels")
+    inside = ((xy >= -0.5) & (xy <= np.array([width, height]) - 0.5)).all(1)  # NaN is outside
     if not inside.all():
-        outside = "; ".join(f"{x:g},{y:g}" for x, y in points[~inside])
+        outside = "; ".join(f"{x:g},{y:g}" for x, y in xy[~inside])
         raise InputError(
             f"points outside the frame of {width}x{height}: {outside}; x goes to {width - 1}, y to {height - 1}"
         )
+    return xy
 
 
 def points_to_labels(
-    points: np.ndarray, frame: tuple[int, int], grid: tuple[int, int], device: torch.device, sigma: float = 0.5
+    points: Array, frame: tuple[int, int], grid: tuple[int, int], device: torch.device, sigma: float = 0.5
 ) -> Tensor:
-    """(N, 2) pixels -> (h, w, N): a Gaussian of ``sigma`` cells around each point, 1 at its highest cell."""
+    """Returns a Gaussian around each point, 1 at its highest cell.
+
+    Args:
+        points: (N, 2) pixels.
+        frame: Height and width of the frame in pixels.
+        grid: Height and width of the grid.
+        device: Where to compute.
+        sigma: Standard deviation of the Gaussian in cells.
+
+    Returns:
+        (h, w, N).
+    """
     h, w = grid
-    places = torch.from_numpy(points).to(device, torch.float32)
-    x = (places[:, 0] + 0.5) * (w / frame[1]) - 0.5
-    y = (places[:, 1] + 0.5) * (h / frame[0]) - 0.5
+    xy = torch.from_numpy(points).to(device, torch.float32)
+    x = (xy[:, 0] + 0.5) * (w / frame[1]) - 0.5
+    y = (xy[:, 1] + 0.5) * (h / frame[0]) - 0.5
     dx = torch.arange(w, device=device)[:, None] - x  # (w, N)
     dy = torch.arange(h, device=device)[:, None] - y  # (h, N)
     maps = torch.exp(-(dy[:, None] ** 2 + dx[None] ** 2) / (2 * sigma**2))  # (h, w, N)
@@ -91,12 +138,13 @@ def points_to_labels(
 
 
 def labels_to_points(labels: Tensor, frame: tuple[int, int], reach: int = 2) -> tuple[Tensor, Tensor]:
-    """The place of each label's peak.
+    """Returns the position of each label's peak, and the peak.
 
     Args:
         labels: (h, w, N).
-        frame: height and width in pixels.
-        reach: the mean is taken over so many cells around the highest one.
+        frame: Height and width of the frame in pixels.
+        reach: The position is the mean over this number of cells to each side of the highest one.
+
     Returns:
         (N, 2) pixels (x, y), and the peaks (N,) in [0, 1].
     """
@@ -116,16 +164,22 @@ def labels_to_points(labels: Tensor, frame: tuple[int, int], reach: int = 2) -> 
     return torch.minimum(xy.clamp_min(0), high), peak.clamp(0, 1)
 
 
-def color_to_labels(frame: np.ndarray, grid: tuple[int, int], device: torch.device) -> Tensor:
-    """(H, W, 3) uint8 RGB -> (h, w, 2): mean ab of each cell."""
-    lab = rgb_to_lab(
-        torch.from_numpy(np.require(frame, requirements=["C", "W"])).to(device).permute(2, 0, 1).float() / 255
-    )
-    return F.adaptive_avg_pool2d(lab[1:], grid).permute(1, 2, 0).contiguous()
+def color_to_labels(frame: Frame, grid: tuple[int, int], device: torch.device) -> Tensor:
+    """Returns the mean ab of each cell, (h, w, 2), of a frame (H, W, 3) uint8 RGB."""
+    rgb = torch.from_numpy(np.require(frame, requirements=["C", "W"])).to(device).permute(2, 0, 1).float() / 255
+    return F.adaptive_avg_pool2d(rgb_to_lab(rgb)[1:], grid).permute(1, 2, 0).contiguous()
 
 
-def labels_to_color(labels: Tensor, frame: np.ndarray) -> Tensor:
-    """(h, w, 2) ab and the frame (H, W, 3) uint8 that gives the lightness -> (H, W, 3) uint8 RGB."""
+def labels_to_color(labels: Tensor, frame: Frame) -> Tensor:
+    """Returns a frame in color.
+
+    Args:
+        labels: (h, w, 2), ab of each cell.
+        frame: (H, W, 3) uint8, whose lightness the result has.
+
+    Returns:
+        (H, W, 3) uint8 RGB.
+    """
     rgb = torch.from_numpy(np.require(frame, requirements=["C", "W"])).to(labels.device).permute(2, 0, 1).float() / 255
     ab = F.interpolate(labels.permute(2, 0, 1)[None], frame.shape[:2], mode="bicubic")[0]
     rgb = lab_to_rgb(torch.cat([rgb_to_lab(rgb)[:1], ab]))

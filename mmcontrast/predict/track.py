@@ -1,212 +1,241 @@
-"""Masks, points and colors of a video's first frame, carried through the whole video by the training attention."""
+"""Masks, points and colors of a video's first frame, propagated through the video by the affinity of features."""
 
-from collections.abc import Callable, Iterator, Sequence
-from pathlib import Path
-from typing import Literal, NamedTuple
+from collections.abc import Callable, Iterator
+from itertools import islice
+from typing import Any
 
 import numpy as np
 import torch
-from torch import Tensor
+from torch import Tensor, nn
 
 from mmcontrast.data.io.decode import ImageSource, decode
-from mmcontrast.data.io.video import Video, VideoError, open_video
+from mmcontrast.data.io.video import Video, VideoError
 from mmcontrast.encoders.base import Encoder
 from mmcontrast.errors import InputError
-from mmcontrast.inference.device import choose_device
+from mmcontrast.inference.checks import check_at_least
+from mmcontrast.inference.device import inference_in
 from mmcontrast.inference.frame_features import FrameFeatures
 from mmcontrast.methods.base import Method
 from mmcontrast.ops.affinity import propagate
 from mmcontrast.predict import label_maps
+from mmcontrast.predict.base import Model, Predictor, image_encoder
 from mmcontrast.predict.presets import preset_named
+from mmcontrast.predict.results import ColoredImage, ImageArray, Result, TrackedMask, TrackedPoints
+from mmcontrast.predict.tracker import MaskArray, PointsLike, Tracker, VideoSource, certain, open_with_frames
 
-VideoSource = str | Path | np.ndarray | Video
-
-
-class Points(NamedTuple):
-    """Where tracked points are; the leading axis T is there for a whole video.
-
-    Attributes:
-        xy: (T, N, 2) pixels.
-        confidence: (T, N) in [0, 1], 1 in the first frame: what is left of the point's mark.
-        visible: (T, N) bool, confidence of at least ``LabelPropagator.visible_from``.
-    """
-
-    xy: np.ndarray
-    confidence: np.ndarray
-    visible: np.ndarray
+Tracked = TrackedMask | TrackedPoints | ColoredImage
 
 
-class LabelPropagator:
-    """Tracks by copying labels from earlier frames to the cells that look alike.
+class LabelPropagator(Tracker, Predictor[Tracked]):
+    """Tracks by copying labels from earlier frames to the cells whose features are similar.
 
-    A video is a path, a folder of frames, a (T, H, W, 3) uint8 array, or an open ``Video``.  The methods that begin
-    with ``iter`` give one frame at a time and hold only the context in memory, however long the video is.
+    ``track(video, mask=...)`` and ``track.stream(video, mask=...)`` return one result per frame, as for every
+    ``Predictor``; so with ``points`` or ``color``. ``masks``, ``points`` and ``colors`` return arrays of a whole video.
+    The methods that begin with ``iter`` hold only the context in memory, however long the video is.
+
+    Example:
+        >>> import numpy as np
+        >>> video = np.random.default_rng(0).integers(0, 255, (3, 64, 96, 3), np.uint8)
+        >>> mask = np.zeros((64, 96), np.uint8)
+        >>> mask[20:40, 30:60] = 1
+        >>> track = LabelPropagator("lab", resolution=64)
+        >>> track.masks(video, mask).shape
+        (3, 64, 96)
+        >>> track.points(video, [(40, 30)]).xy.shape
+        torch.Size([3, 1, 2])
 
     Args:
-        model: an encoder, a method, or the name of one (``mmcontrast.load``); "lab" is raw colors, no learning.
-        features: "lab" in place of a model, the same.
-        preset: dino, crw, mast, dinov3 or vondrick (``presets.PRESETS``); the next four change it.
-        context: number of last frames in memory, beside the preset's anchors.
-        topk: cells to copy from.
-        radius: of the window, in cells.
-        temperature: of the softmax over similarities.
-        resolution: short side in pixels at which frames are seen; None: the video's own.
-        dtype: torch.bfloat16 halves memory and is faster where the hardware multiplies it.
-        device: where to run; None: CUDA where there is one, else the CPU.
+        model: See ``Predictor``; "lab" compares raw colors.
+        device: See ``Predictor``.
+        batch_size: Number of frames that the encoder gets at once.
+        resolution: Short side in pixels at which frames are seen. None stands for the video's own.
+        dtype: See ``Predictor``; the features in memory have this dtype too.
+        preset: dino, crw, mast, dinov3 or vondrick (``presets.PRESETS``); the next four options change it.
+        context: Number of last frames in memory, beside the preset's anchors.
+        topk: Number of cells to copy from.
+        radius: Radius of the search window in cells.
+        temperature: Temperature of the softmax over similarities.
+
+    Attributes:
+        visible_from: The confidence from which a point counts as visible.
+
     Raises:
-        InputError: neither or both of model and features, or an impossible setting.
+        InputError: The model has no image encoder, or an option is out of range.
     """
 
+    model: Encoder
     visible_from = 0.1
 
     def __init__(
         self,
-        model: Encoder | Method | str | Path | None = None,
+        model: Model,
         *,
-        features: Literal["lab"] | None = None,
+        device: str | torch.device | None = None,
+        batch_size: int = 1,
+        resolution: int | None = 480,
+        dtype: torch.dtype | str | None = None,
         preset: str = "dino",
         context: int | None = None,
         topk: int | None = None,
         radius: float | None = None,
         temperature: float | None = None,
-        resolution: int | None = 480,
-        dtype: torch.dtype = torch.float32,
-        device: str | torch.device | None = None,
     ) -> None:
-        if (model is None) == (features is None):
-            raise InputError("give either a model or features='lab'")
-        if features not in (None, "lab"):
-            raise InputError(f"features is {features!r}; the only features without a model are 'lab'")
-        if resolution is not None and resolution < 16:
-            raise InputError(f"resolution is {resolution}; wanted at least 16 pixels")
-        self.device = choose_device(device)
-        encoder = _encoder(features if model is None else model)
+        check_at_least("resolution", resolution, 16)
         self.preset = preset_named(preset).changed(context, topk, radius, temperature)
-        self.features = FrameFeatures(encoder, resolution, self.preset.unit, dtype).to(self.device).eval()
+        super().__init__(model, device=device, batch_size=batch_size, resolution=resolution, dtype=dtype)
+        self.features = FrameFeatures(self.model, resolution, self.preset.l2_normalize, self.dtype)
 
-    def masks(self, video: VideoSource, first_mask: np.ndarray) -> np.ndarray:
-        """Object ids in every frame, (T, H, W) uint8; see ``iter_masks``."""
-        return np.stack(list(self.iter_masks(video, first_mask)))
-
-    def iter_masks(self, video: VideoSource, first_mask: np.ndarray) -> Iterator[np.ndarray]:
-        """Object ids frame by frame.
-
-        Args:
-            video: the video, at least two frames.
-            first_mask: (H, W) ids of up to 254 objects in the first frame, 0 for the background.
-        Yields:
-            (H, W) uint8 with the same ids; the first is the given mask.
-        Raises:
-            InputError: a mask that does not fit the video; VideoError: a video that cannot be used.
-        """
-        source = _video(video)
-        ids = label_maps.check_mask(first_mask, source.height, source.width)
-        labels = self._stream(source, lambda _, grid: label_maps.mask_to_labels(first_mask, ids, grid, self.device))
-        next(labels)
-        yield first_mask.astype(np.uint8)
-        for _, soft in labels:
-            yield label_maps.labels_to_mask(soft, ids, source.height, source.width, self.preset.stretch).cpu().numpy()
-
-    def points(self, video: VideoSource, points: Sequence[tuple[float, float]] | np.ndarray) -> Points:
-        """Places of points in every frame; see ``iter_points``."""
-        frames = list(self.iter_points(video, points))
-        return Points(*(np.stack(column) for column in zip(*frames, strict=True)))
-
-    def iter_points(self, video: VideoSource, points: Sequence[tuple[float, float]] | np.ndarray) -> Iterator[Points]:
-        """Places of points frame by frame.
+    def stream(
+        self,
+        video: VideoSource,
+        /,
+        mask: MaskArray | None = None,
+        points: PointsLike | None = None,
+        color: ImageSource | bool = False,
+    ) -> Iterator[Result[Tracked]]:
+        """Yields one result per frame. If the video cannot be read to its end, the last result has the error.
 
         Args:
-            video: the video, at least two frames.
-            points: N points (x, y) in the first frame, in pixels, centers at integers.
-        Yields:
-            ``Points`` without the leading axis; the first are the given ones.
+            video: The video, at least two frames.
+            mask: (H, W) object ids of the first frame, for a ``TrackedMask`` per frame.
+            points: N points (x, y) of the first frame, for ``TrackedPoints`` per frame.
+            color: The first frame in color, or True for that of the video, for a ``ColoredImage`` per frame.
+
+        Returns:
+            An iterator over the results; ``item`` is the number of the frame.
+
         Raises:
-            InputError: a point outside the frame; VideoError: a video that cannot be used.
+            InputError: None or several of mask, points and color are there, or they do not fit the video.
         """
-        source = _video(video)
-        places = np.asarray(points, dtype=np.float32)
-        label_maps.check_points(places, source.height, source.width)
+        if (mask is not None) + (points is not None) + (color is not False) != 1:
+            raise InputError("give one of mask, points and color: what the first frame shows")
+        frames: Iterator[Tracked]
+        try:
+            source = open_with_frames(video)
+        except VideoError as error:
+            return iter([Result(0, error=str(error))])
+        if mask is not None:
+            frames = (TrackedMask(ids) for ids in self.iter_masks(source, mask))
+        elif points is not None:
+            frames = self.iter_points(source, points)
+        else:
+            first_frame = None if isinstance(color, bool) else color
+            frames = (ColoredImage(frame) for frame in self.iter_colors(source, first_frame))
+        return _results(frames)
+
+    def iter_masks(self, video: VideoSource, mask: MaskArray) -> Iterator[ImageArray]:
+        """Returns the object ids frame by frame, of up to 254 objects; see ``Tracker``."""
+        source = open_with_frames(video)
         size = (source.height, source.width)
-        labels = self._stream(source, lambda _, grid: label_maps.points_to_labels(places, size, grid, self.device))
-        next(labels)
-        yield Points(places, np.ones(len(places), np.float32), np.ones(len(places), bool))
-        for _, soft in labels:
-            xy, peak = (values.cpu().numpy() for values in label_maps.labels_to_points(soft, size))
-            yield Points(xy, peak, peak >= self.visible_from)
+        ids = label_maps.check_mask(mask, *size)
+        labels = self._propagate(source, lambda _, grid: label_maps.mask_to_labels(mask, ids, grid, self.device))
+        to_mask = lambda soft: label_maps.labels_to_mask(soft, ids, *size, self.preset.stretch).cpu().numpy()
+        return (to_mask(soft) if number else mask.astype(np.uint8) for number, (_, soft) in enumerate(labels))
 
-    def colors(self, video: VideoSource, first_frame: ImageSource | None = None) -> np.ndarray:
-        """The video in color, (T, H, W, 3) uint8; see ``iter_colors``."""
+    def iter_points(self, video: VideoSource, points: PointsLike) -> Iterator[TrackedPoints]:
+        """Returns the positions of points frame by frame; see ``Tracker``."""
+        source = open_with_frames(video)
+        size = (source.height, source.width)
+        xy = label_maps.check_points(points, *size)
+        labels = self._propagate(source, lambda _, grid: label_maps.points_to_labels(xy, size, grid, self.device))
+        return (self._located(soft, size) if number else certain(xy) for number, (_, soft) in enumerate(labels))
+
+    def colors(self, video: VideoSource, first_frame: ImageSource | None = None) -> ImageArray:
+        """Returns the video in color, (T, H, W, 3) uint8; see ``iter_colors``."""
         return np.stack(list(self.iter_colors(video, first_frame)))
 
-    def iter_colors(self, video: VideoSource, first_frame: ImageSource | None = None) -> Iterator[np.ndarray]:
-        """Colors a gray video frame by frame from its first frame; all frames are compared by their luminance only.
+    def iter_colors(self, video: VideoSource, first_frame: ImageSource | None = None) -> Iterator[ImageArray]:
+        """Returns a gray video in color frame by frame. All frames are compared by their luminance only.
 
         Args:
-            video: the video, at least two frames.
-            first_frame: the first frame in color, an image of the video's size; None: the video's own first frame is
-                colored.
-        Yields:
-            (H, W, 3) uint8 RGB: the frame's lightness with colors from before.
-        Raises:
-            InputError: a first frame of another size or without color; VideoError: a video that cannot be used.
-        """
-        source = _video(video)
-        given = None if first_frame is None else decode(first_frame)
-        if given is not None:
-            label_maps.check_size(given, source.height, source.width, "the color frame")
+            video: The video, at least two frames.
+            first_frame: The first frame in color, an image of the video's size. None stands for the video's own first
+                frame, which must have colors.
 
-        def first(frame: np.ndarray, grid: tuple[int, int]) -> Tensor:
-            colored = frame if given is None else given
-            if np.ptp(colored, axis=2).max() < 8:  # what chroma compression leaves of gray
-                raise InputError(f"{source.name}: the first frame has no colors; give one in color")
+        Returns:
+            An iterator over (H, W, 3) uint8 RGB: the lightness of the frame with propagated colors.
+
+        Raises:
+            InputError: The first frame has another size than the video, or no color.
+            VideoError: The video cannot be read.
+        """
+        source = open_with_frames(video)
+        known = None if first_frame is None else decode(first_frame)
+        if known is not None:
+            label_maps.check_size(known, source.height, source.width, "the color frame")
+            _check_color(known, source.name)
+
+        def to_labels(frame: ImageArray, grid: tuple[int, int]) -> Tensor:
+            colored = frame if known is None else known
+            _check_color(colored, source.name)
             return label_maps.color_to_labels(colored, grid, self.device)
 
-        for number, (frame, soft) in enumerate(self._stream(source, first, gray=True)):
+        def to_image(number: int, frame: ImageArray, soft: Tensor) -> ImageArray:
             if number == 0:
-                yield frame if given is None else given
-            else:
-                yield label_maps.labels_to_color(soft, frame).cpu().numpy()
+                return frame if known is None else known
+            image: ImageArray = label_maps.labels_to_color(soft, frame).cpu().numpy()
+            return image
 
-    @torch.inference_mode()
-    def _stream(
-        self, video: Video, first: Callable[[np.ndarray, tuple[int, int]], Tensor], gray: bool = False
-    ) -> Iterator[tuple[np.ndarray, Tensor]]:
-        """(frame, soft labels (h, w, C)) one by one; memory holds what later frames still look at."""
+        frames = enumerate(self._propagate(source, to_labels, gray=True))
+        return (to_image(number, frame, soft) for number, (frame, soft) in frames)
+
+    def _adapt(self, model: Method | Encoder) -> nn.Module:
+        return image_encoder(model).for_dense_tasks()
+
+    def _located(self, soft: Tensor, size: tuple[int, int]) -> TrackedPoints:
+        """Returns the points of soft labels (h, w, N)."""
+        xy, peak = (values.cpu() for values in label_maps.labels_to_points(soft, size))
+        return TrackedPoints(xy, peak, peak >= self.visible_from)
+
+    def _propagate(
+        self, video: Video, first: Callable[[ImageArray, tuple[int, int]], Tensor], gray: bool = False
+    ) -> Iterator[tuple[ImageArray, Tensor]]:
+        """Yields (frame, soft labels (h, w, C)); memory holds the frames that later ones copy from."""
         preset = self.preset
         memory: dict[int, tuple[Tensor, Tensor]] = {}
-        for number, frame in enumerate(video):
-            features = self.features(frame, gray)  # (h, w, D)
-            if number == 0:
-                labels = first(frame, (features.shape[0], features.shape[1]))
-            else:
-                keys, known = zip(*(memory[s] for s in preset.context(number)), strict=True)
-                labels = propagate(
-                    features, keys, known, preset.temperature, preset.topk, preset.window, preset.everywhere
-                )
+        for number, (frame, features) in enumerate(self._encoded(video, gray)):
+            with torch.inference_mode():
+                if number == 0:
+                    labels = first(frame, (features.shape[0], features.shape[1]))
+                else:
+                    keys, known = zip(*(memory[s] for s in preset.context(number)), strict=True)
+                    labels = propagate(
+                        features, keys, known, preset.temperature, preset.topk, preset.window, preset.everywhere
+                    )
             memory[number] = features, labels
-            wanted = {*preset.anchors, *(number + 1 - d for d in range(1, max(preset.recent) + 1))}
-            memory = {s: kept for s, kept in memory.items() if s in wanted}
+            needed = {*preset.anchors, *(number + 1 - d for d in range(1, max(preset.recent) + 1))}
+            memory = {index: entry for index, entry in memory.items() if index in needed}
             yield frame, labels
+
+    def _encoded(self, video: Video, gray: bool) -> Iterator[tuple[ImageArray, Tensor]]:
+        """Yields (frame, features (h, w, D)); the encoder gets ``batch_size`` frames at once."""
+        frames = iter(video)
+        while batch := list(islice(frames, self.batch_size)):
+            with inference_in(self.device, self.dtype):
+                if len(batch) == 1:
+                    features = [self.features(batch[0], gray)]
+                else:
+                    features = [part.clone() for part in self.features(np.stack(batch), gray)]
+            yield from zip(batch, features, strict=True)
 
 
 def default_model() -> str:
-    """What tracks best of what comes with this package."""
+    """Returns the name of the best bundled model for tracking, or "lab" if there is none."""
     from mmcontrast.models.loading import bundled
 
     return next((name for name in ("track-lite", "clip-lite") if name in bundled()), "lab")
 
 
-def _encoder(model: Encoder | Method | str | Path | None) -> Encoder:
-    if isinstance(model, str | Path):
-        from mmcontrast.models.loading import load_encoder
-
-        return load_encoder(model).for_dense_tasks()
-    assert model is not None  # the constructor has checked
-    return (model.encoder if isinstance(model, Method) else model).for_dense_tasks()
+def _check_color(frame: ImageArray, name: str) -> None:
+    if np.ptp(frame, axis=2).max() < 8:  # chroma compression leaves a little color in gray frames
+        raise InputError(f"{name}: the first frame has no colors; give one in color")
 
 
-def _video(video: VideoSource) -> Video:
-    source = open_video(video)
-    if len(source) < 2:
-        raise VideoError(f"{source.name}: has one frame; tracking needs at least two")
-    return source
+def _results(frames: Iterator[Any]) -> Iterator[Result[Any]]:
+    number = 0
+    try:
+        for value in frames:
+            yield Result(number, value)
+            number += 1
+    except InputError as error:
+        yield Result(number, error=str(error))

@@ -1,4 +1,4 @@
-"""A video tracked into files, frame by frame; whoever iterates shows progress and may stop at any frame."""
+"""Tracking of a video into files, frame by frame; the caller may show progress and stop at any frame."""
 
 import csv
 from collections.abc import Callable, Iterator
@@ -6,73 +6,80 @@ from contextlib import nullcontext
 from pathlib import Path
 from typing import Any, Literal
 
-import numpy as np
-
 from mmcontrast.data.io.decode import ImageSource
 from mmcontrast.data.io.masks import write_mask
 from mmcontrast.data.io.video import CurrentFrame, Video
 from mmcontrast.data.io.video_writer import VideoWriter
 from mmcontrast.predict.track import LabelPropagator
+from mmcontrast.predict.tracker import MaskArray, PointsLike
 from mmcontrast.viz.overlay import PointDrawer, draw_masks
 
 Kind = Literal["masks", "points", "colors"]
+POINT_COLUMNS = ("frame", "id", "x", "y", "confidence", "visible", "time")
 
 
 def write_tracked(
     kind: Kind, track: LabelPropagator, video: Video, first: Any, out: Path, overlay: Path | None
 ) -> Iterator[None]:
-    """Tracks and writes; yields once a frame.
+    """Tracks a video and writes the results.
 
     Args:
-        kind: masks go to ``out``/masks/00000.png, ..., points to ``out``/points.csv, colors only into the video.
-        track: the tracker.
-        video: an open video.
-        first: of the first frame: (H, W) object ids, or places (x, y), or the frame in color (None is as it is).
-        out: an existing folder.
-        overlay: the video with what was tracked on it, .mp4; None is no video.
+        kind: "masks" are written to ``out``/masks/00000.png and so on, "points" to ``out``/points.csv, "colors" to the
+            overlay only.
+        track: The tracker.
+        video: An open video.
+        first: The annotation of the first frame: (H, W) object ids, points (x, y), or the frame in color (None stands
+            for the frame as it is).
+        out: A folder that exists.
+        overlay: The .mp4 file for the video with the results drawn on it; None for no such file.
+
+    Yields:
+        None after each frame.
     """
-    current, steps = CurrentFrame(video), _STEPS[kind]
+    current, write_frames = CurrentFrame(video), _WRITERS[kind]
     with VideoWriter(overlay, video.fps) if overlay else nullcontext() as writer:
-        yield from steps(track, current, first, out, writer)
+        yield from write_frames(track, current, first, out, writer)
 
 
-def _masks(
-    track: LabelPropagator, video: CurrentFrame, first: np.ndarray, out: Path, overlay: VideoWriter | None
+def _write_masks(
+    track: LabelPropagator, video: CurrentFrame, mask: MaskArray, out: Path, overlay: VideoWriter | None
 ) -> Iterator[None]:
     (out / "masks").mkdir(parents=True, exist_ok=True)
-    for number, ids in enumerate(track.iter_masks(video, first)):
+    for number, ids in enumerate(track.iter_masks(video, mask)):
         write_mask(out / "masks" / f"{number:05d}.png", ids)
         if overlay:
             overlay.write(draw_masks(video.frame, ids))
         yield
 
 
-def _points(
-    track: LabelPropagator,
-    video: CurrentFrame,
-    places: list[tuple[float, float]],
-    out: Path,
-    overlay: VideoWriter | None,
+def _write_points(
+    track: LabelPropagator, video: CurrentFrame, points: PointsLike, out: Path, overlay: VideoWriter | None
 ) -> Iterator[None]:
     draw = PointDrawer()
-    with (out / "points.csv").open("w", newline="") as table:
+    with (out / "points.csv").open("w", newline="", encoding="utf-8") as table:
         rows = csv.writer(table)
-        rows.writerow(["frame", "id", "x", "y", "confidence", "visible"])
-        for number, found in enumerate(track.iter_points(video, places)):
-            for i, ((x, y), confidence, visible) in enumerate(zip(*found, strict=True)):
-                rows.writerow([number, i, f"{x:.2f}", f"{y:.2f}", f"{confidence:.4f}", int(visible)])
+        rows.writerow(POINT_COLUMNS)
+        for number, frame in enumerate(track.iter_points(video, points)):
+            time = f"{video.times[number]:.4f}"
+            columns = (frame.xy.tolist(), frame.confidence.tolist(), frame.visible.tolist())
+            for i, ((x, y), confidence, visible) in enumerate(zip(*columns, strict=True)):
+                rows.writerow([number, i, f"{x:.2f}", f"{y:.2f}", f"{confidence:.4f}", int(visible), time])
             if overlay:
-                overlay.write(draw(video.frame, found.xy, found.visible))
+                overlay.write(draw(video.frame, frame.xy.numpy(), frame.visible.numpy()))
             yield
 
 
-def _colors(
-    track: LabelPropagator, video: CurrentFrame, first: ImageSource | None, _: Path, overlay: VideoWriter | None
+def _write_colors(
+    track: LabelPropagator, video: CurrentFrame, first_frame: ImageSource | None, _: Path, overlay: VideoWriter | None
 ) -> Iterator[None]:
-    for frame in track.iter_colors(video, first):
+    for frame in track.iter_colors(video, first_frame):
         if overlay:
             overlay.write(frame)
         yield
 
 
-_STEPS: dict[Kind, Callable[..., Iterator[None]]] = {"masks": _masks, "points": _points, "colors": _colors}
+_WRITERS: dict[Kind, Callable[..., Iterator[None]]] = {
+    "masks": _write_masks,
+    "points": _write_points,
+    "colors": _write_colors,
+}

@@ -1,111 +1,131 @@
-"""Classify images by words alone: the label whose prompts lie nearest.
+"""Classification of images by labels in words: the label whose prompts lie nearest to the image.
 
 Radford et al., Learning Transferable Visual Models From Natural Language Supervision, 2021, section 3.1.
 https://arxiv.org/abs/2103.00020
 """
 
 from collections.abc import Iterator
+from functools import partial
 from pathlib import Path
-from typing import NamedTuple
 
 import torch
 from torch import Tensor
 
+from mmcontrast.data.io.decode import load as load_image
+from mmcontrast.encoders.base import Encoder
 from mmcontrast.errors import InputError
-from mmcontrast.inference.device import choose_device
-from mmcontrast.inference.image_batches import ImageSources, batches, to_float
+from mmcontrast.inference.checks import check_at_least
+from mmcontrast.inference.device import inference_in
+from mmcontrast.inference.image_batches import ImageSources, preprocessing, to_float
 from mmcontrast.inference.prompts import Labels, PromptSet, Templates, embed_prompts
+from mmcontrast.methods.base import Method
 from mmcontrast.methods.clip import CLIP
-from mmcontrast.models.loading import load
+from mmcontrast.predict.base import Model, Predictor
+from mmcontrast.predict.results import Classification, LabelScore, Result
 
 
-class Guess(NamedTuple):
-    """A label and its probability."""
-
-    label: str
-    score: float
-
-
-class ZeroShotClassifier:
+class ZeroShotClassifier(Predictor[Classification]):
     """Probabilities of labels for images.
 
-        classify = ZeroShotClassifier("clip-lite", ["cat", "dog"])
-        classify(["a.jpg", "b.png"])          # (2, 2) probabilities
-        classify.top("a.jpg", k=1)            # [[Guess(label="cat", score=0.98)]]
+    See ``Predictor`` for the images that it takes. Images are decoded in background threads while the encoder works.
 
-    Images are paths, PIL images, uint8 arrays (H, W, 3) or (N, H, W, 3), uint8 tensors (3, H, W) or (N, 3, H, W), one
-    or any iterable of them; a folder stands for the image files in it, sorted, at any depth.  They are decoded in
-    background threads while the encoder works.
+    Example:
+        >>> import numpy as np
+        >>> classify = ZeroShotClassifier("clip-lite", ["cat", "dog"], cache=False)
+        >>> (result,) = classify(np.zeros((64, 64, 3), np.uint8))
+        >>> result.labels, result.probabilities.shape
+        (('cat', 'dog'), torch.Size([2]))
+        >>> [guess.label for guess in result.top(1)]
+        ['cat']
 
     Args:
-        model: a CLIP or a name that ``mmcontrast.load`` knows.  It is moved to ``device`` and put in evaluation mode.
-        labels: names, or {name: prompts} where you write the prompts.
-        templates: "simple" (7), "openai80", a file with one template a line, or a list; ``{}`` is the label's place.
-        device: None for CUDA where there is one, else the CPU.
-        batch_size: images encoded at once.
-        cache: where label vectors are kept between runs: True for ``$MMCONTRAST_CACHE`` or the user's cache folder, a
-            folder of your own, or False for nowhere.
+        model: A ``CLIP``, its name, or its path.
+        labels: Names, or {name: prompts} with prompts of your own.
+        device: See ``Predictor``.
+        batch_size: See ``Predictor``.
+        resolution: Side in pixels of the squares that the encoder gets. None stands for the one it was trained with.
+        dtype: See ``Predictor``.
+        templates: "simple" (7), "openai80", a file with one template a line, or a list; ``{}`` stands for the label.
+        none_of_these: Adds the label "none of these", whose prompts fit any image. None adds it if there is one label
+            only, whose probability would be 1 for every image without it.
+        cache: Where label vectors are stored between runs: True for ``$MMCONTRAST_CACHE`` or the user's cache folder,
+            a folder of your own, or False for nowhere.
+
     Attributes:
-        labels: their names, in the order of the columns.
+        labels: The names, in the order of the columns.
         vectors: (C, D) unit vectors of the labels.
+
     Raises:
-        InputError: for an empty or a duplicate label, one that is longer than the model reads, or unusable templates.
+        InputError: A label is empty, comes twice, or is longer than the model reads; the templates cannot be used; the
+            model has no text encoder.
     """
+
+    model: CLIP
 
     def __init__(
         self,
-        model: CLIP | str | Path,
+        model: Model,
         labels: Labels,
-        templates: Templates = "simple",
+        *,
         device: str | torch.device | None = None,
         batch_size: int = 64,
+        resolution: int | None = None,
+        dtype: torch.dtype | str | None = None,
+        templates: Templates = "simple",
+        none_of_these: bool | None = None,
         cache: bool | Path = True,
     ) -> None:
-        prompts = PromptSet(labels, templates)
-        if batch_size < 1:
-            raise InputError(f"batch size {batch_size}: give 1 or more")
-        self.device = choose_device(device)
-        loaded = load(model) if isinstance(model, str | Path) else model
-        if not isinstance(loaded, CLIP):
-            raise InputError(f"{type(loaded).__name__} has no text tower; zero-shot needs a CLIP, such as 'clip-lite'")
-        self.model = loaded.to(self.device).eval()
-        self.labels, self.batch_size = prompts.labels, batch_size
+        prompts = PromptSet(labels, templates, none_of_these)
+        super().__init__(model, device=device, batch_size=batch_size, resolution=resolution, dtype=dtype)
+        self.labels = prompts.labels
         self.vectors = embed_prompts(self.model, prompts, self.device, cache)
 
-    def __call__(self, images: ImageSources) -> Tensor:
-        """Images -> (N, C) float32 probabilities, each row of sum 1, on the model's device.
+    def stream(self, images: ImageSources, /) -> Iterator[Result[Classification]]:
+        """Yields one result per image; see ``Predictor``."""
+        settings = preprocessing(self.model.encoder)
+        settings["size"] = self.resolution or settings["size"]
+        return self._run(images, partial(load_image, **settings), self._classify)
+
+    def logits(self, images: ImageSources) -> Tensor:
+        """Returns (N, C) float32, scale times cosine, on the CPU.
 
         Raises:
-            InputError: for an image that cannot be read.
+            InputError: An image cannot be read.
+        """
+        rows = [result.logits for result in self(images)]
+        return torch.stack(rows) if rows else torch.empty(0, len(self.labels))
+
+    def probabilities(self, images: ImageSources) -> Tensor:
+        """Returns (N, C) float32 probabilities on the CPU; each row sums to 1.
+
+        Raises:
+            InputError: An image cannot be read.
         """
         return self.logits(images).softmax(1)
 
-    def logits(self, images: ImageSources) -> Tensor:
-        """Images -> (N, C) float32: scale times cosine."""
-        blocks = []
-        for logits, errors in self.stream(images):
-            for error in filter(None, errors):
-                raise InputError(error)
-            blocks.append(logits)
-        return torch.cat(blocks) if blocks else self.vectors.new_empty(0, len(self.labels))
+    def top(self, images: ImageSources, k: int = 5) -> list[list[LabelScore]]:
+        """Returns the k most probable labels of each image, best first.
 
-    def top(self, images: ImageSources, k: int = 5) -> list[list[Guess]]:
-        """The k likeliest labels of each image, best first."""
-        scores, places = self(images).topk(min(k, len(self.labels)))  # (N, k)
-        return [
-            [Guess(self.labels[place], score) for place, score in zip(*row, strict=True)]
-            for row in zip(places.tolist(), scores.tolist(), strict=True)
-        ]
+        Raises:
+            InputError: An image cannot be read, or k is below 1.
+        """
+        check_at_least("k", k, 1)
+        return [result.top(k) for result in self(images)]
 
-    def stream(self, images: ImageSources) -> Iterator[tuple[Tensor, list[str | None]]]:
-        """Batch by batch: (B', C) logits of the readable images, and B entries that are None or say what failed."""
-        for image, errors in batches(images, self.model.encoder, self.batch_size):
-            yield self._score(image), errors
+    def _adapt(self, model: Method | Encoder) -> CLIP:
+        if not isinstance(model, CLIP):
+            raise InputError(
+                f"a {type(model).__name__} has no text encoder; zero-shot classification needs a CLIP, such as "
+                "'clip-lite'"
+            )
+        return model
 
-    @torch.inference_mode()
-    def _score(self, image: Tensor) -> Tensor:
-        """(B, 3, S, S) uint8 -> (B, C) logits."""
-        if not len(image):
-            return self.vectors.new_empty(0, len(self.labels))
-        embedded = self.model.embed_image(to_float(image, self.device)).float()  # (B, D)
-        return self.model.log_scale.exp() * embedded @ self.vectors.T
+    def _classify(self, images: list[Tensor]) -> list[Classification]:
+        """Returns the classifications of (3, S, S) uint8 images."""
+        with inference_in(self.device, self.dtype):
+            embedded = self.model.embed_image(to_float(torch.stack(images), self.device)).float()  # (B, D)
+        with torch.no_grad():  # and not inference_mode, so that callers may train on the results
+            logits = (self.model.log_scale.exp() * embedded @ self.vectors.T).cpu()  # (B, C)
+            rows = zip(logits, logits.softmax(1), strict=True)
+            labels = tuple(self.labels)
+            return [Classification(labels, *row) for row in rows]

@@ -24,7 +24,7 @@ def crops(tmp_path_factory) -> tuple[list[bytes], np.ndarray]:
         top, left = (user * height) // (3 * USERS), (user * width) // (2 * USERS)
         crop = photograph[top : top + height // 2, left : left + width // 2, ::-1]
         images.append(cv2.imencode(".png", crop)[1].tobytes())
-    return images, ZeroShotClassifier("clip-lite", LABELS, ["a photo of a {}."])(images).numpy()
+    return images, ZeroShotClassifier("clip-lite", LABELS, templates=["a photo of a {}."]).probabilities(images).numpy()
 
 
 def test_everyone_gets_the_answer_to_their_own_image(server, crops):

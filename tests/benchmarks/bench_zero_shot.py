@@ -87,9 +87,9 @@ def main() -> None:
         differences = []
         for name, files in (("JPEG of 0.07 to 0.6 Mpx", small), ("JPEG of 12 Mpx", large)):
             theirs_s = cpu_seconds(partial(their_images, files), args.repeats)
-            ours_s = cpu_seconds(partial(classify, files), args.repeats)
+            ours_s = cpu_seconds(partial(classify.probabilities, files), args.repeats)
             print(row(f"{name} to probabilities, {args.arch}", "images", len(files), theirs_s, ours_s))
-            differences.append((their_images(files) - classify(files)).abs().max().item())
+            differences.append((their_images(files) - classify.probabilities(files)).abs().max().item())
     count = len(LABELS) * len(SIMPLE)
     seconds = cpu_seconds(their_labels, 1), cpu_seconds(lambda: embed_prompts(ours, prompts, cache=False), 1)
     print(row("label vectors, 7 templates", "prompts", count, *seconds))

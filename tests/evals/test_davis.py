@@ -136,7 +136,7 @@ def test_trackers_beat_standing_still(tmp_path):
     data = Davis(tmp_path, sequences=["one"])
     still, flow, lab = (
         evaluate(data, tracker, save=tmp_path / "saved").as_dict()["J&F"]
-        for tracker in (IdentityTracker(), FlowTracker(), LabelPropagator(features="lab", resolution=192))
+        for tracker in (IdentityTracker(), FlowTracker(), LabelPropagator("lab", resolution=192))
     )
     assert still < flow
     assert lab > 0.8

@@ -38,8 +38,8 @@ def lightness(image: np.ndarray) -> torch.Tensor:
 def test_a_photograph_keeps_its_size_and_lightness(method, photographs):
     for file, found in zip(photographs[:2], Colorizer(method)(photographs[:2]), strict=True):
         photo = np.asarray(Image.open(file).convert("RGB"))
-        assert found.shape == photo.shape
-        assert found.dtype == np.uint8
+        assert found.image.shape == photo.shape
+        assert found.image.dtype == np.uint8
     soft = paint(photo, torch.full((2, 3, 4), 8.0))
     assert (lightness(soft) - lightness(photo)).abs().mean() < 0.5  # rounding, and a few colors outside sRGB
     ab = rgb_to_lab(torch.from_numpy(soft).permute(2, 0, 1).float() / 255)[1:]
@@ -51,30 +51,30 @@ def test_its_own_colors_do_not_matter(method):
     lab = rgb_to_lab(torch.from_numpy(image).permute(2, 0, 1).float() / 255)
     lab[1:] = 0
     gray = (255 * lab_to_rgb(lab)).round().byte().permute(1, 2, 0).numpy()
-    found, expected = (Colorizer(method)(p)[0].astype(int) for p in (gray, image))
+    found, expected = (Colorizer(method)(p)[0].image.astype(int) for p in (gray, image))
     assert np.abs(found - expected).mean() < 0.7  # of the rounding of gray
 
 
 def test_images_of_many_shapes_in_batches_are_as_each_alone(method):
     draw = np.random.default_rng(1)
     images = [draw.integers(0, 256, (h, w, 3), dtype=np.uint8) for h, w in ((40, 64), (64, 40), (33, 33), (40, 64))]
-    alone = [Colorizer(method, batch_size=1)(image)[0] for image in images]
+    alone = [Colorizer(method, batch_size=1)(image)[0].image for image in images]
     for found, expected in zip(Colorizer(method, batch_size=3)(images), alone, strict=True):
-        assert np.abs(found.astype(int) - expected.astype(int)).max() <= 1
+        assert np.abs(found.image.astype(int) - expected.astype(int)).max() <= 1
 
 
 def test_strips_of_a_large_image_meet(method, monkeypatch):
     image = np.random.default_rng(2).integers(0, 256, (50, 30, 3), dtype=np.uint8)
-    whole = Colorizer(method)(image)[0]
+    whole = Colorizer(method)(image)[0].image
     monkeypatch.setattr("mmcontrast.predict.colorize._STRIP_PIXELS", 7 * 30)
-    assert np.array_equal(Colorizer(method)(image)[0], whole)
+    assert np.array_equal(Colorizer(method)(image)[0].image, whole)
 
 
 def test_temperature_reaches_the_annealed_mean():
     torch.manual_seed(0)
     image = np.random.default_rng(3).integers(0, 256, (32, 32, 3), dtype=np.uint8)
     for made in (Colorization(gray(), width=16), SplitBrain(gray(), gray(2), width=16)):
-        vivid, pale = (Colorizer(made, temperature=t)(image)[0].astype(int) for t in (0.01, 1.0))
+        vivid, pale = (Colorizer(made, temperature=t)(image)[0].image.astype(int) for t in (0.01, 1.0))
         assert np.ptp(vivid, axis=2).mean() > np.ptp(pale, axis=2).mean() + 20
 
 
@@ -112,9 +112,9 @@ def test_no_file_is_written_over_its_source(model, tmp_path):
 @pytest.mark.parametrize(
     ("options", "message"),
     [
-        (["--temperature", "0"], "temperature 0.0: give a number above 0"),
-        (["--resolution", "0"], "resolution 0"),
-        (["--batch-size", "0"], "batch size 0"),
+        (["--temperature", "0"], "temperature is 0.0; give a finite number above 0"),
+        (["--resolution", "0"], "resolution is 0"),
+        (["--batch-size", "0"], "batch_size is 0"),
     ],
 )
 def test_what_cannot_be_used_is_refused(model, photographs, tmp_path, capsys, options, message):
@@ -129,5 +129,5 @@ def test_a_missing_file_is_a_row(model, tmp_path, capsys):
 
 
 def test_another_method_is_refused():
-    with pytest.raises(InputError, match="the model is a SimCLR"):
+    with pytest.raises(InputError, match="a SimCLR predicts no colors"):
         Colorizer(SimCLR(gray(3), dim=4))

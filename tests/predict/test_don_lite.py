@@ -18,7 +18,7 @@ pytestmark = pytest.mark.skipif(NAME not in bundled(), reason=f"{NAME} is not bu
 
 @pytest.fixture(scope="module")
 def matcher():
-    return DescriptorMatcher(NAME, "cpu")
+    return DescriptorMatcher(NAME, device="cpu")
 
 
 def test_points_of_a_photograph_are_found_after_a_warp(matcher):
@@ -27,7 +27,7 @@ def test_points_of_a_photograph_are_found_after_a_warp(matcher):
     image = torch.from_numpy(photograph).permute(2, 0, 1)[None].float() / 255
     warped, at, true, good = RandomWarp().pairs(image, torch.tensor([5]), 80)
     matcher.set_reference(photograph)
-    found, _ = matcher((warped[0].permute(1, 2, 0) * 255).byte().numpy(), at[good].numpy())
+    found = matcher.find((warped[0].permute(1, 2, 0) * 255).byte().numpy(), at[good].numpy()).xy
     assert (found - true[good]).norm(dim=1).median() < 5
 
 
@@ -45,5 +45,5 @@ def test_points_of_balls_are_found_from_another_side(matcher):
     seen = torch.from_numpy(b.depth.astype(np.float32))[row.clamp(max=239), column.clamp(max=319)] / 1000
     visible = (seen - depth_b).abs() < 0.005
     matcher.set_reference(a.color)
-    found, _ = matcher(b.color, at[visible].numpy())
+    found = matcher.find(b.color, at[visible].numpy()).xy
     assert (found - true[visible]).norm(dim=1).median() < 8

@@ -28,16 +28,16 @@ def objects():
 def test_vectors_are_the_encoders(tmp_path):
     torch.manual_seed(0)
     encoder = TinyConv(8)
-    see = FeatureExtractor(encoder, "cpu", batch_size=2)
+    see = FeatureExtractor(encoder, device="cpu", batch_size=2)
     images = torch.randint(0, 256, (5, 3, 32, 32), dtype=torch.uint8)
-    assert_close(see(images), encoder(images.float() / 255).detach())
-    assert see([]).shape == (0, 8)
+    assert_close(see.pooled(images), encoder(images.float() / 255).detach())
+    assert see.pooled([]).shape == (0, 8)
     with pytest.raises(InputError, match="no such file"):
         see(tmp_path / "none.png")
 
 
 def test_patches_keep_the_aspect_ratio():
-    see = FeatureExtractor(RawPixels(stride=4), "cpu", resolution=32)
+    see = FeatureExtractor(RawPixels(stride=4), device="cpu", resolution=32)
     image = torch.randint(0, 256, (64, 96, 3), dtype=torch.uint8).numpy()
     grid = see.grid(image)
     assert grid.shape == (8, 12, 48)
@@ -46,7 +46,7 @@ def test_patches_keep_the_aspect_ratio():
 
 def test_attention_is_seen_at_the_same_resolution():
     torch.manual_seed(0)
-    see = FeatureExtractor(TimmEncoder("test_vit"), "cpu", resolution=64)
+    see = FeatureExtractor(TimmEncoder("test_vit"), device="cpu", resolution=64)
     maps = see.attention(np.random.default_rng(0).integers(0, 256, (100, 150, 3), np.uint8))
     assert maps.shape == (2, 4, 6)
     assert (maps.sum((1, 2)) < 1).all()
@@ -55,7 +55,7 @@ def test_attention_is_seen_at_the_same_resolution():
     brightest = np.unravel_index(colored[1].astype(int).sum(2).argmax(), (4, 6))
     assert maps[0][brightest] == maps[0].max()
     with pytest.raises(InputError, match="has no attention"):
-        FeatureExtractor(TinyConv(8), "cpu").attention(np.zeros((9, 9, 3), np.uint8))
+        FeatureExtractor(TinyConv(8), device="cpu").attention(np.zeros((9, 9, 3), np.uint8))
 
 
 def test_components_as_scikit_learn_finds_them():
@@ -125,4 +125,4 @@ def test_a_map_keeps_groups_together():
 
 
 def test_a_image_of_one_pixel_is_seen():
-    assert FeatureExtractor(TinyConv(8), "cpu")(Image.new("RGB", (1, 1))).shape == (1, 8)
+    assert FeatureExtractor(TinyConv(8), device="cpu").pooled(Image.new("RGB", (1, 1))).shape == (1, 8)

@@ -22,7 +22,7 @@ def image() -> np.ndarray:
 
 @pytest.mark.parametrize("share", [0.25, 0.75])
 def test_the_share_of_hidden_patches_is_the_one_asked_for(mae, image, share):
-    (seen, _), (painted, _) = inside.hidden_patches(mae, image, share, key=3)
+    (seen, _), (painted, _) = inside.hidden_patches(mae, image, share, sample_key=3)
     gray = (seen == 128).all(-1)
     assert gray.mean() == pytest.approx(share, abs=1 / 64)
     assert (painted[~gray] == seen[~gray]).all()

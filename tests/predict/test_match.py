@@ -36,9 +36,9 @@ def hues(shift=0):
 def test_a_shifted_image_is_matched_to_the_pixel():
     match = DescriptorMatcher(Colors(), subpixel=False)
     match.set_reference(hues())
-    xy, distance = match(hues(5), at=[(10, 20), (30, 0), (0, 39)])
-    assert xy.tolist() == [[15, 20], [35, 0], [5, 39]]
-    assert distance.max() < 1e-3
+    (matches,) = match(hues(5), at=[(10, 20), (30, 0), (0, 39)])
+    assert matches.xy.tolist() == [[15, 20], [35, 0], [5, 39]]
+    assert matches.distance.max() < 1e-3
 
 
 def test_all_kinds_of_images_give_the_same(tmp_path):
@@ -106,7 +106,7 @@ def test_subpixel_places_beat_whole_pixels():
     for subpixel in (False, True):
         match = DescriptorMatcher(LabPatches(4), subpixel=subpixel)
         match.set_reference(a.color)
-        found, _ = match(b.color, xy_a.numpy())
+        found = match.find(b.color, xy_a.numpy()).xy
         errors[subpixel] = (found - xy_b).norm(dim=1).median().item()
     assert errors[True] < errors[False]
 
@@ -114,7 +114,8 @@ def test_subpixel_places_beat_whole_pixels():
 def test_mutual_neighbors_of_a_shifted_image():
     match = DescriptorMatcher(Colors())
     match.set_reference(hues())
-    a, b, distance = match.mutual(hues(8), step=4)
+    pairs = match.mutual(hues(8), step=4)
+    a, b, distance = pairs.reference_xy, pairs.xy, pairs.distance
     assert len(a) > 100
     assert (distance.diff() >= 0).all()
     near = distance < 1e-3
@@ -125,9 +126,9 @@ def test_mutual_neighbors_of_a_shifted_image():
 def test_mutual_neighbors_of_a_image_smaller_than_the_step():
     match = DescriptorMatcher(Colors())
     match.set_reference(hues())
-    reference, other, distance = match.mutual(hues()[20:21, 30:31], step=8)
-    assert len(reference) == len(other) == len(distance) == 1
-    assert other.tolist() == [[0, 0]]
+    pairs = match.mutual(hues()[20:21, 30:31], step=8)
+    assert len(pairs.reference_xy) == len(pairs.xy) == len(pairs.distance) == 1
+    assert pairs.xy.tolist() == [[0, 0]]
     with pytest.raises(InputError, match="step is 0"):
         match.mutual(hues(), step=0)
 

@@ -27,7 +27,9 @@ def test_probabilities_are_those_of_open_clip_on_real_photographs(tmp_path, phot
         classifier = open_clip.build_zero_shot_classifier(source, tokenizer, LABELS, templates)
         images = torch.stack([preprocess(Image.open(file)) for file in photographs])
         expected = source.logit_scale.exp() * source.encode_image(images, normalize=True) @ classifier
-    classify = ZeroShotClassifier(load(f"open_clip:{tmp_path}"), LABELS, TEMPLATES, device="cpu", batch_size=3)
+    classify = ZeroShotClassifier(
+        load(f"open_clip:{tmp_path}"), LABELS, templates=TEMPLATES, device="cpu", batch_size=3
+    )
     torch.testing.assert_close(classify.vectors.T, classifier, atol=1e-5, rtol=0)
     # Large JPEGs are decoded at a fraction of their size, so that pixels differ by a few levels.
     torch.testing.assert_close(classify.logits(photographs), expected, atol=0.05, rtol=0)

@@ -25,7 +25,7 @@ def test_a_contact_sheet_of_one_and_of_many(tmp_path):
 
 @pytest.fixture
 def _color(monkeypatch):
-    monkeypatch.setattr("mmcontrast.predict.zero_shot.load", lambda name: color_clip())
+    monkeypatch.setattr("mmcontrast.predict.base.load", lambda name: color_clip())
     monkeypatch.setattr(quickstart, "LABELS", ("red", "green", "blue"))
 
 

@@ -23,7 +23,7 @@ def classify():
 
 
 def test_probabilities_are_the_softmax_of_scaled_cosines(classify):
-    probabilities = classify([solid(255, 0, 0), solid(0, 255, 255)])
+    probabilities = classify.probabilities([solid(255, 0, 0), solid(0, 255, 255)])
     e = math.exp(10)
     half = math.exp(10 / math.sqrt(2))
     expected = torch.tensor([[e, 1, 1], [1, half, half]])
@@ -39,12 +39,12 @@ def test_every_kind_of_input_gives_the_same_row(classify, tmp_path):
     tensor = torch.from_numpy(array.copy()).permute(2, 0, 1)
     one = [image, array, tensor, file, str(file), file.read_bytes(), [image], iter([file]), tmp_path]
     many = [np.stack([array] * 2), torch.stack([tensor] * 2), [image, file], (p for p in [array, tensor])]
-    expected = classify(image)
+    expected = classify.probabilities(image)
     for given in one:
-        torch.testing.assert_close(classify(given), expected)
+        torch.testing.assert_close(classify.probabilities(given), expected)
     for given in many:
-        torch.testing.assert_close(classify(given), expected.expand(2, -1))
-    torch.testing.assert_close(classify(tmp_path.iterdir()), expected)
+        torch.testing.assert_close(classify.probabilities(given), expected.expand(2, -1))
+    torch.testing.assert_close(classify.probabilities(tmp_path.iterdir()), expected)
 
 
 @pytest.mark.parametrize("batch_size", [1, 3, 7, 100])
@@ -52,8 +52,8 @@ def test_any_batch_size_keeps_order(batch_size):
     classify = ZeroShotClassifier(color_clip(), LABELS, device="cpu", batch_size=batch_size)
     truth = [i * i % 3 for i in range(7)]
     images = [solid(*(255 * np.eye(3, dtype=int)[c]).tolist()) for c in truth]
-    assert classify(images).argmax(1).tolist() == truth
-    assert classify([]).shape == (0, 3)
+    assert classify.logits(images).argmax(1).tolist() == truth
+    assert classify.probabilities([]).shape == (0, 3)
 
 
 def test_top_gives_names_and_scores_best_first(classify):
@@ -71,7 +71,7 @@ def test_a_mapping_brings_its_own_prompts():
 
 
 def test_vectors_average_unit_vectors_and_are_normalised_again():
-    classify = ZeroShotClassifier(color_clip(), ["red"], ["{}", "{} green green green"], device="cpu")
+    classify = ZeroShotClassifier(color_clip(), ["red"], templates=["{}", "{} green green green"], device="cpu")
     second = torch.tensor([1.0, 3.0, 0.0]) / math.sqrt(10)
     mean = (torch.tensor([1.0, 0.0, 0.0]) + second) / 2
     torch.testing.assert_close(classify.vectors[0], mean / mean.norm())
@@ -86,9 +86,10 @@ def test_an_unreadable_image_is_named(classify, tmp_path):
         classify("absent.jpg")
     with pytest.raises(InputError, match="int is no image"):
         classify(3)
-    blocks = list(classify.stream([broken, solid(255, 0, 0), broken, broken]))
-    assert [len(logits) for logits, _ in blocks] == [1, 0]
-    assert [[error is None for error in errors] for _, errors in blocks] == [[False, True], [False, False]]
+    results = list(classify.stream([broken, solid(255, 0, 0), broken, broken, None]))
+    assert [result.error is None for result in results] == [False, True, False, False, False]
+    assert [result.value is None for result in results] == [True, False, True, True, True]
+    assert results[0].item == broken
 
 
 def test_later_images_are_decoded_while_the_encoder_works(tmp_path):
@@ -107,7 +108,7 @@ def test_later_images_are_decoded_while_the_encoder_works(tmp_path):
 
     seen = []
     model.encoder.register_forward_hook(lambda *_: seen.append((enough.wait(10), len(read))))
-    assert ZeroShotClassifier(model, LABELS, device="cpu", batch_size=2)(feed()).shape == (6, 3)
+    assert ZeroShotClassifier(model, LABELS, device="cpu", batch_size=2).logits(feed()).shape == (6, 3)
     assert seen[0][0]
     assert seen[0][1] >= 4  # at least one batch beyond the one being encoded
     assert seen[0][1] <= 6
@@ -135,11 +136,11 @@ def _ends(thread):
 
 
 def test_the_model_may_be_a_name(monkeypatch):
-    monkeypatch.setattr("mmcontrast.predict.zero_shot.load", lambda name: {"color": color_clip()}[name])
+    monkeypatch.setattr("mmcontrast.predict.base.load", lambda name: {"color": color_clip()}[name])
     assert ZeroShotClassifier("color", LABELS, device="cpu").top(solid(0, 0, 9), 1)[0][0].label == "blue"
 
 
 def test_an_encoder_without_text_is_refused(monkeypatch):
-    monkeypatch.setattr("mmcontrast.predict.zero_shot.load", lambda name: color_clip().encoder)
-    with pytest.raises(InputError, match="no text tower"):
+    monkeypatch.setattr("mmcontrast.predict.base.load", lambda name: color_clip().encoder)
+    with pytest.raises(InputError, match="no text encoder"):
         ZeroShotClassifier("encoder", LABELS)

@@ -13,7 +13,7 @@ from tests.color_clip import color_clip
 
 @pytest.fixture(autouse=True)
 def _model(monkeypatch):
-    monkeypatch.setattr("mmcontrast.predict.zero_shot.load", lambda name: color_clip())
+    monkeypatch.setattr("mmcontrast.predict.base.load", lambda name: color_clip())
 
 
 @pytest.fixture

@@ -80,7 +80,7 @@ def zoo(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 def test_the_right_label_or_one_error_row(zoo: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
     monkeypatch.setenv("MMCONTRAST_CACHE", str(tmp_path))
-    monkeypatch.setattr("mmcontrast.predict.zero_shot.load", lambda name: color_clip())
+    monkeypatch.setattr("mmcontrast.predict.base.load", lambda name: color_clip())
     out = tmp_path / "out.csv"
     labels = ["--labels", "red,blue,gray", "--templates", "none"]
     assert main(["predict", "zero-shot", "--model", "color", *labels, "--out", str(out), str(zoo)]) == 1

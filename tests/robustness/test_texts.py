@@ -28,7 +28,7 @@ ODD = {
 def classify(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
     """Labels and the ending of the output -> exit status and the output's path, on one red image."""
     monkeypatch.setenv("MMCONTRAST_CACHE", str(tmp_path / "cache"))
-    monkeypatch.setattr("mmcontrast.predict.zero_shot.load", lambda name: color_clip())
+    monkeypatch.setattr("mmcontrast.predict.base.load", lambda name: color_clip())
     Image.new("RGB", (20, 10), "red").save(tmp_path / "red.png")
 
     def run(labels: list[str], ending: str = "csv") -> tuple[int, Path]:
@@ -102,8 +102,8 @@ labels = [f"red thing number {i}" for i in range(100_000)]
 clip, images = color_clip(), np.zeros((4, 8, 8, 3), np.uint8)
 peak = lambda: resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
 before = peak()
-classify = ZeroShotClassifier(clip, labels, "simple", device="cpu", cache=False)
-assert classify(images).shape == (4, 100_000)
+classify = ZeroShotClassifier(clip, labels, device="cpu", cache=False)
+assert classify.logits(images).shape == (4, 100_000)
 print((peak() - before) // 1024)
 """
 
