@@ -1,6 +1,7 @@
 """The files of a folder, at any depth."""
 
 import os
+import re
 from collections.abc import Iterator
 
 
@@ -27,3 +28,18 @@ def _files(folder: str, prefix: str, above: frozenset[tuple[int, int]]) -> Itera
     for name, is_folder in found:
         if is_folder:
             yield from _files(os.path.join(folder, name), f"{prefix}{name}/", above | {here})
+
+
+def natural_order(name: str) -> list[tuple[int, int, str]]:
+    """Returns a key that sorts names by the numbers in them: ``frame_2.png`` before ``frame_10.png``.
+
+    Args:
+        name: A file's name, or its path with "/".
+
+    Returns:
+        The pieces of the name; numbers come before text and compare by value.
+
+    >>> sorted(["10.png", "2.png", "1.png"], key=natural_order)
+    ['1.png', '2.png', '10.png']
+    """
+    return [(0, int(s), "") if s.isdecimal() else (1, 0, s) for s in re.split(r"(\d+)", name) if s]
