@@ -70,7 +70,10 @@ def iterate_images(images: Any) -> Iterator[Any]:
         Single images. An object of another kind is yielded as it is; ``read_image`` refuses it.
     """
     if isinstance(images, str | os.PathLike):
-        yield from image_files(images)
+        if os.path.isdir(images):
+            yield from image_files(images)
+        else:
+            yield images
     elif isinstance(images, np.ndarray | Tensor) and images.ndim == 4:
         yield from images
     elif isinstance(images, Image.Image | bytes | np.ndarray | Tensor) or not isinstance(images, Iterable):
@@ -91,7 +94,7 @@ def read_image(image: Any, read: Callable[[Any], Read]) -> Read:
             f"a {type(image).__name__} is no image; give a path, a PIL image, a uint8 array (H, W, 3), "
             "a uint8 tensor (3, H, W), or several of them"
         )
-    return read(image)
+    return read(Path(image) if isinstance(image, os.PathLike) else image)
 
 
 class Preprocessing(TypedDict):

@@ -221,7 +221,7 @@ class LabelPropagator(Tracker, Predictor[Tracked]):
 
 def default_model() -> str:
     """Returns the name of the best bundled model for tracking, or "lab" if there is none."""
-    from mmcontrast.models.loading import bundled
+    from mmcontrast.models import bundled
 
     return next((name for name in ("track-lite", "clip-lite") if name in bundled()), "lab")
 

@@ -8,7 +8,7 @@ import torch
 from mmcontrast.cli.quickstart import PHOTOGRAPHS
 from mmcontrast.data.augment.warps import RandomWarp
 from mmcontrast.data.datasets.toy_scene import ToyScene, camera_around
-from mmcontrast.models.loading import bundled
+from mmcontrast.models import bundled
 from mmcontrast.ops.geometry import reproject
 from mmcontrast.predict.match import DescriptorMatcher
 

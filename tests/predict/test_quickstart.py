@@ -5,7 +5,7 @@ from PIL import Image
 
 import mmcontrast.cli.quickstart as quickstart
 from mmcontrast.cli.main import main
-from mmcontrast.models.loading import bundled
+from mmcontrast.models import bundled
 from mmcontrast.viz.contact_sheet import draw_contact_sheet
 from tests.color_clip import color_clip
 
