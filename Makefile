@@ -5,7 +5,7 @@ PIP_ARGS ?=
 BIN := .venv/bin
 OFFLINE := HF_HUB_OFFLINE=1 PYTHONWARNINGS=ignore
 
-.PHONY: quickstart app install install-test test test-slow test-oldest test-newest check bench clean
+.PHONY: quickstart app install install-test test test-slow test-oldest test-newest gpu check bench clean
 
 quickstart: install
 	$(OFFLINE) $(BIN)/mmcontrast quickstart
@@ -47,11 +47,16 @@ test-oldest test-newest:
 	HF_HUB_OFFLINE=1 OMP_NUM_THREADS=1 .venv-$@/bin/python -m pytest -n 2 --dist worksteal -m "not gpu and not slow" \
 	  -W ignore::DeprecationWarning -W ignore::PendingDeprecationWarning -W ignore::FutureWarning
 
+# Tests and measurements on a machine with a GPU, in at most 8 minutes; writes one Markdown table.
+gpu: install-test
+	HF_HUB_OFFLINE=1 $(BIN)/python -m tests.gpu.report --out gpu-report.md
+
 check: install-test
 	$(BIN)/ruff check .
+	$(BIN)/python tests/check_words.py
 	$(BIN)/ruff format --check .
 	$(BIN)/mypy
-	$(BIN)/lint-imports
+	$(BIN)/lint-imports --no-cache
 
 bench: install-test
 	$(BIN)/python -m pip install $(PIP_ARGS) -c constraints.txt -e '.[bench]'
