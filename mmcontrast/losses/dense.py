@@ -1,4 +1,4 @@
-"""Losses between pixels: a match must have one descriptor, everything else another.
+"""Losses between pixels: matches have one descriptor, all other pairs of pixels have different ones.
 
 Florence, Manuelli, Tedrake, Dense Object Nets, CoRL 2018, https://arxiv.org/abs/1806.08756 (equations 1 to 3).
 Every loss is a value per pair of images, (B,): the mean over a batch is the paper's one-pair step, averaged, and the
@@ -18,11 +18,13 @@ from mmcontrast.losses.tiles import Pairs
 
 
 def match_loss(a: Tensor, b: Tensor, is_match: Tensor) -> Tensor:
-    """Mean squared distance of matches (equation 1).
+    """Computes the mean squared distance of matches (equation 1).
 
     Args:
-        a, b: (B, N, D) descriptors of N candidate matches.
-        is_match: (B, N) bool, which of them count.
+        a: (B, N, D) descriptors of N candidate matches in the first image.
+        b: (B, N, D) their descriptors in the second image.
+        is_match: (B, N) bool, the candidates that count.
+
     Returns:
         (B,) float32.
     """
@@ -38,17 +40,19 @@ def non_match_loss(
     margin: float = 0.5,
     weight: Tensor | None = None,
 ) -> tuple[Tensor, Tensor]:
-    """Squared hinge that pushes non-matches a margin apart, divided by how many are still inside it (equations 2, 3).
+    """Computes the squared hinge of non-matches, divided by the number of active ones (equations 2 and 3).
 
-    Dividing by the active ones instead of by all is the paper's hard-negative scaling.
+    A non-match is active while it is nearer than the margin.  Dividing by the active ones instead of by all is the
+    paper's hard-negative scaling.
 
     Args:
         anchor: (B, N, D) descriptors in image a.
         image_b: (B, D, H, W) descriptors of the whole image b.
         non_match: (B, N, K) int64 pixels y * W + x of b, K for each anchor.
-        counts: (B, N) bool, anchors that count.
+        counts: (B, N) bool, the anchors that count.
         margin: M, in units of descriptor distance.
-        weight: (B, N, K) factor of each term (see ``distance_weight``), or None for 1.
+        weight: (B, N, K) factor of each term, see ``distance_weight``; None: 1.
+
     Returns:
         (B,) float32 loss and (B,) int64 number of active non-matches.
     """
@@ -57,7 +61,7 @@ def non_match_loss(
 
 
 class _HingeSum(torch.autograd.Function):
-    """Sum and count of hinges, one descriptor channel at a time: no (B, N, K, D) tensor, forward or backward."""
+    """Sums and counts hinges one descriptor channel at a time, without a (B, N, K, D) tensor in either pass."""
 
     @staticmethod
     def forward(
@@ -77,7 +81,7 @@ class _HingeSum(torch.autograd.Function):
         active = hinge.count_nonzero((1, 2))
         pull = hinge if weight is None else hinge * weight
         loss = torch.linalg.vecdot(pull.flatten(1), hinge.flatten(1))
-        # d/d(a - b) of w (M - |a - b|)^2 is -2 w (M - |a - b|) (a - b) / |a - b|; taken as 0 at a = b
+        # The slope of w (M - |a - b|)^2 is -2 w (M - |a - b|) (a - b) / |a - b|; at a = b it counts as 0.
         slope = (pull * -2).div_(distance.clamp_(min=1e-12))
         ctx.save_for_backward(anchor, flat_b, non_match, slope)
         ctx.mark_non_differentiable(active)
@@ -98,7 +102,7 @@ class _HingeSum(torch.autograd.Function):
 
 
 def _differences(anchor: Tensor, flat_b: Tensor, non_match: Tensor) -> Iterator[tuple[int, int, Tensor]]:
-    """(row of the batch, channel, b - a as (N, K)), each overwriting the last one's memory."""
+    """Yields (row of the batch, channel, b - a as (N, K)); each overwrites the memory of the last one."""
     for row, pixels in enumerate(non_match.flatten(1)):
         columns = anchor[row].mT.contiguous()[..., None]  # (D, N, 1)
         buffer = torch.empty(pixels.shape, device=anchor.device)  # (N K)
@@ -108,13 +112,14 @@ def _differences(anchor: Tensor, flat_b: Tensor, non_match: Tensor) -> Iterator[
 
 
 def distance_weight(match_b: Tensor, non_match: Tensor, width: int, saturation: float = 50.0) -> Tensor:
-    """min(pixel distance to the true match, saturation) / saturation: near misses are pushed less.
+    """Returns min(pixel distance to the true match, saturation) / saturation, which pushes near misses less.
 
     Args:
-        match_b: (B, N, 2) true pixels in b.
+        match_b: (B, N, 2) true pixels (x, y) in b.
         non_match: (B, N, K) int64 pixels y * W + x.
-        width: W.
-        saturation: pixels from which on the weight is 1.
+        width: W, the width of the image in pixels.
+        saturation: Distance in pixels from which on the weight is 1.
+
     Returns:
         (B, N, K) in [0, 1].
     """
@@ -124,12 +129,15 @@ def distance_weight(match_b: Tensor, non_match: Tensor, width: int, saturation: 
 
 
 def triplet_loss(anchor: Tensor, positive: Tensor, negative: Tensor, is_match: Tensor, margin: float = 0.5) -> Tensor:
-    """Mean of max(0, |a - p|^2 - |a - n|^2 + M): the hinge is of the distances, not of single channels.
+    """Computes the mean of max(0, |a - p|^2 - |a - n|^2 + M), a hinge of distances and not of single channels.
 
     Args:
-        anchor, positive: (B, N, D) descriptors of matches.
+        anchor: (B, N, D) descriptors of matches in the first image.
+        positive: (B, N, D) their descriptors in the second image.
         negative: (B, N, K, D) descriptors of non-matches.
-        is_match: (B, N) bool, anchors that count.
+        is_match: (B, N) bool, the anchors that count.
+        margin: M, in units of squared distance.
+
     Returns:
         (B,) float32.
     """
@@ -147,26 +155,27 @@ def pixel_info_nce(
     cell: int = 8,
     others: tuple[Tensor, Tensor] | None = None,
 ) -> Tensor:
-    """InfoNCE within one pair: each matched pixel picks its partner among all matched pixels, both ways.
+    """Computes InfoNCE within each pair: a matched pixel picks its partner among all matched pixels, both ways.
 
-    The negatives are those of the pair alone, so that no two of them can show one point of the scene; matches that fall
-    into one cell of b are no negatives of each other.
+    The negatives are pixels of the same pair, so that no two of them show one point of the scene; matches that fall
+    into one cell of b are not negatives of each other.
 
     Args:
-        a, b: (B, N, D) unit descriptors.
-        match_b: (B, N, 2) pixels of the matches in b.
-        is_match: (B, N) bool.
-        temperature: divides the similarities.
-        cell: side of a cell in pixels; the encoder's stride is a good choice.
-        others: (B, E, D) unit descriptors of further pixels of b, and the (B, E, 2) pixels, to pick from as well; those
-            outside the view of a teach where not to look.
+        a: (B, N, D) unit descriptors of matches in the first image.
+        b: (B, N, D) their unit descriptors in the second image.
+        match_b: (B, N, 2) pixels (x, y) of the matches in b.
+        is_match: (B, N) bool, the matches that count.
+        temperature: Divisor of the similarities.
+        cell: Side of a cell in pixels; the encoder's stride is a good choice.
+        others: (B, E, D) unit descriptors and (B, E, 2) pixels of further points of b, which serve as negatives too.
+
     Returns:
-        (B,) float32, about log of the number of matches for descriptors that tell nothing.
+        (B,) float32; descriptors that are all alike have about the logarithm of the number of matches.
     """
     losses = []
     for row, keep in enumerate(is_match):
-        places = match_b[row, keep] if others is None else torch.cat([match_b[row, keep], others[1][row]])
-        x, y = places.div(cell).floor().long().unbind(-1)
+        pixels = match_b[row, keep] if others is None else torch.cat([match_b[row, keep], others[1][row]])
+        x, y = pixels.div(cell).floor().long().unbind(-1)
         ids = y * (1 << 20) + x  # (n + E,), one number per cell
         one, two = a[row, keep].float(), b[row, keep].float()  # both (n, D)
         if len(one) < 2:
@@ -176,13 +185,13 @@ def pixel_info_nce(
         if others is not None:
             two = torch.cat([two, others[0][row].float()])  # (n + E, D)
         pairs = Pairs(positive=0, row_ids=ids[:count], column_ids=ids)
-        found = log_sum_exp(one, two, one.new_tensor(1 / temperature), pairs, columns=True)
-        of_a = -F.logsigmoid(found.positive - found.row_max - found.row_log_sum).mean()
-        of_b = -F.logsigmoid(found.positive - found.column_max[:count] - found.column_log_sum[:count]).mean()
+        sums = log_sum_exp(one, two, one.new_tensor(1 / temperature), pairs, columns=True)
+        of_a = -F.logsigmoid(sums.positive - sums.row_max - sums.row_log_sum).mean()
+        of_b = -F.logsigmoid(sums.positive - sums.column_max[:count] - sums.column_log_sum[:count]).mean()
         losses.append((of_a + of_b) / 2)
     return torch.stack(losses).float()
 
 
 def _mean(value: Tensor, counts: Tensor) -> Tensor:
-    """Mean over the (B, N) entries that count: (B,), 0 where none does."""
+    """Returns the (B,) means over the (B, N) entries that count, 0 if there are none."""
     return torch.where(counts, value, 0).sum(1) / counts.sum(1).clamp(min=1)

@@ -1,4 +1,4 @@
-"""A student matches a teacher's assignments to prototypes; nothing is contrasted, so something must prevent collapse.
+"""Losses of a student that matches a teacher's assignments to prototypes, and what prevents their collapse.
 
 DINO: Caron et al. 2021, https://arxiv.org/abs/2104.14294.  DINOv2: Oquab et al. 2023, https://arxiv.org/abs/2304.07193.
 All sums are taken in fp32 at least.  In a distributed run the rows are those of the calling rank.
@@ -14,19 +14,20 @@ from mmcontrast.ops.sphere import l2_normalize
 
 
 def dino_loss(student: Tensor, teacher: Tensor, temperature: float) -> Tensor:
-    """Cross-entropy of each student view against each teacher view but its own (DINO, eqs. 2 and 3).
+    """Computes the cross-entropy of each student view against each teacher view but its own (DINO, eqs. 2 and 3).
 
     Args:
-        student: (V, B, K) logits; its first T views are the teacher's.
+        student: (V, B, K) logits; the first T views are those of the teacher.
         teacher: (T, B, K) probabilities.
-        temperature: of the student.
+        temperature: Temperature of the student.
+
     Returns:
-        () the mean over pairs of views and over samples.
+        A scalar, the mean over pairs of views and over samples.
     """
     views, common = len(student), len(teacher)
     logits = at_least_float32(student) / temperature
     normalizer = logits.logsumexp(-1)  # (V, B)
-    # Linear in the teacher: a view's sum over the teacher's views is one product with their sum.
+    # The loss is linear in the teacher, so that a view's sum over the teacher's views is one product with their sum.
     teacher = teacher.to(logits.dtype)
     with torch.autocast(logits.device.type, enabled=False):
         everything = torch.einsum("vbk,bk->vb", logits, teacher.sum(0))
@@ -36,16 +37,17 @@ def dino_loss(student: Tensor, teacher: Tensor, temperature: float) -> Tensor:
 
 
 def ibot_loss(student: Tensor, teacher: Tensor, weight: Tensor, images: int, temperature: float) -> Tensor:
-    """iBOT: cross-entropy at hidden patches (2111.07832, eq. 2).
+    """Computes the cross-entropy at hidden patches (iBOT, 2111.07832, eq. 2).
 
     Args:
         student: (M, K) logits at the hidden patches of a batch.
         teacher: (M, K) probabilities there.
-        weight: (M,), 1 / hidden patches of the same image.
-        images: images in the batch, with or without hidden patches.
-        temperature: of the student.
+        weight: (M,), 1 / number of hidden patches of the same image.
+        images: Number of images in the batch, with or without hidden patches.
+        temperature: Temperature of the student.
+
     Returns:
-        () the sum of weighted cross-entropies over the number of images.
+        A scalar, the weighted sum of cross-entropies over the number of images.
     """
     logits = at_least_float32(student) / temperature
     cross_entropy = logits.logsumexp(-1) - (logits * teacher).sum(-1)  # (M,)
@@ -53,14 +55,16 @@ def ibot_loss(student: Tensor, teacher: Tensor, weight: Tensor, images: int, tem
 
 
 def koleo(features: Tensor) -> Tensor:
-    """Kozachenko-Leonenko: spreads features out by the distance to the nearest other one (DINOv2, section 4).
+    """Computes the Kozachenko-Leonenko regularizer, which spreads features over the sphere (DINOv2, section 4).
 
     Args:
-        features: (B, D); the nearest is sought among those of all ranks.
+        features: (B, D) of any length; their nearest neighbors are found among the samples of all ranks.
+
     Returns:
-        () the mean of -log distance.
+        A scalar, the mean of -log distance to the nearest neighbor.
+
     Raises:
-        InputError: there is one sample in all.
+        InputError: There is one sample on all ranks together.
     """
     rank, size = get_rank(), world_size()
     if len(features) * size < 2:
@@ -76,18 +80,28 @@ def koleo(features: Tensor) -> Tensor:
 
 @torch.no_grad()
 def center_and_sharpen(logits: Tensor, center: Tensor, temperature: Tensor) -> Tensor:
-    """The teacher's probabilities, centered and sharpened (DINO, algorithm 1): (..., K) and (K,) -> (..., K)."""
+    """Returns the teacher's probabilities, centered and sharpened (DINO, algorithm 1).
+
+    Args:
+        logits: (..., K).
+        center: (K,), subtracted from the logits.
+        temperature: Scalar tensor, the temperature of the teacher.
+
+    Returns:
+        (..., K) probabilities.
+    """
     return ((at_least_float32(logits) - center) / temperature).softmax(-1)
 
 
 @torch.no_grad()
 def sinkhorn(logits: Tensor, temperature: Tensor, iterations: int = 3) -> Tensor:
-    """Assignments that use all prototypes alike, over the rows of all ranks (SwAV, 2006.09882, appendix A).
+    """Returns assignments that use all prototypes equally, over the rows of all ranks (SwAV, 2006.09882, appendix A).
 
     Args:
         logits: (M, K); ranks may have different M.
-        temperature: a () tensor.
-        iterations: of making columns, then rows, sum alike.
+        temperature: Scalar tensor, the temperature of the teacher.
+        iterations: Number of times that the columns, then the rows, are scaled to equal sums.
+
     Returns:
         (M, K) probabilities.
     """

@@ -1,9 +1,9 @@
-"""Colorful image colorization: tell an image's colors from its lightness.
+"""Colorful image colorization: predict the colors of an image from its lightness.
 
-Zhang, Isola, Efros, ECCV 2016.  https://arxiv.org/abs/1603.08511
+Zhang, Isola, Efros, ECCV 2016, https://arxiv.org/abs/1603.08511.
 """
 
-from typing import Any, Literal
+from typing import Any, ClassVar, Literal
 
 import torch
 import torch.nn.functional as F
@@ -25,22 +25,29 @@ class Colorization(Method):
 
     Batch: ``image`` (B, 3, H, W) float in [0, 1].
 
-    Deviation: the prior by which colors are rebalanced is a running mean over batches of all ranks, not a pass over
-    the data before training.  Targets are means over cells of the predicted map.
+    Deviations: the prior by which colors are rebalanced is a running mean over batches of all ranks, not a pass over
+    the data before training; targets are means over cells of the predicted map.
 
     Args:
-        encoder: sees the lightness, of 1 or 3 channels.  The paper's has stride 8, ``TimmEncoder(output_stride=8)``.
+        encoder: The network that sees the lightness, of 1 or 3 channels.  The paper's has stride 8,
+            ``TimmEncoder(output_stride=8)``.
         predict: "bins", a distribution over ab bins (eq. 2), or "ab", their value by least squares (eq. 1).
-        stride: pixels per cell of the predicted map, or the encoder's where that is finer; the paper's is 4.
-        width: channels of the decoder's first layer.
-        step, neighbors, sigma: of the bins and of soft targets on them.
-        uniform: lambda of the rebalancing (eq. 4); 1: all colors count alike.
-        prior_momentum: of the running share of each bin.
-        temperature: T of the annealed mean (eq. 5), for images.
+        stride: Pixels per cell of the predicted map, or the encoder's stride if that is finer; the paper's is 4.
+        width: Number of channels of the decoder's first layer.
+        step: Distance between bins, in units of Lab.
+        neighbors: Number of bins among which a target color is divided.
+        sigma: Standard deviation of the Gaussian weights of these bins, in units of Lab.
+        uniform: lambda of the rebalancing (eq. 4), in (0, 1]; with 1 all colors weigh alike.
+        prior_momentum: Momentum of the running frequency of each bin.
+        temperature: T of the annealed mean (eq. 5), by which distributions become colors.
+
+    Raises:
+        InputError: An option is out of range.
     """
 
     encoder: LabEncoder
     prior: Tensor
+    batch_entries: ClassVar[dict[str, str]] = {"image": "data.train to a dataset of images, such as Images"}
 
     def __init__(
         self,
@@ -69,50 +76,52 @@ class Colorization(Method):
         self.register_buffer("prior", torch.full((count,), 1 / count))
 
     def forward(self, batch: dict[str, Any]) -> dict[str, Tensor]:
-        """Also gives the ``accuracy`` of predicted bins, or the ``error`` of predicted ab, a mean distance in Lab."""
+        """Computes the loss, and logs the ``accuracy`` of bins or the mean ``error`` of ab in units of Lab."""
         lab = rgb_to_lab(batch["image"])
         out = self._decode(lab)  # (B, Q or 2, h, w)
         ab = F.adaptive_avg_pool2d(lab[:, 1:], (out.shape[2], out.shape[3]))  # (B, 2, h, w)
         if self.predict == "ab":
-            off = out.to(ab.dtype) - ab / 110
-            loss = off.square().sum(1).mean() / 2  # eq. 1
-            return {"loss": loss, "error": 110 * off.detach().square().sum(1).sqrt().mean()}
-        index, share = self.bins.encode(ab)  # (B, K, h, w), the sparse form of Z
-        loss = color_bins(out, index, share, self._weight(index, share))  # eq. 2
+            error = out.to(ab.dtype) - ab / 110
+            loss = error.square().sum(1).mean() / 2  # eq. 1
+            return {"loss": loss, "error": 110 * error.detach().square().sum(1).sqrt().mean()}
+        index, target = self.bins.encode(ab)  # (B, K, h, w), the sparse form of Z
+        loss = color_bins(out, index, target, self._weight(index, target))  # eq. 2
         return {"loss": loss, "accuracy": (out.argmax(1) == index[:, 0]).to(ab.dtype).mean()}
 
     @torch.no_grad()
     def colors(self, image: Tensor, temperature: float | None = None) -> Tensor:
-        """Colors of images by their lightness.
+        """Predicts the colors of images from their lightness.
 
         Args:
-            image: (B, 3, H, W) in [0, 1]; its own colors are not looked at.
-            temperature: of the annealed mean; None: the method's.
+            image: (B, 3, H, W) in [0, 1]; its own colors are ignored.
+            temperature: Temperature of the annealed mean; None: that of the method.
+
         Returns:
-            (B, 2, h, w) ab, of ``stride`` pixels a cell.
+            (B, 2, h, w) ab, with ``stride`` pixels per cell.
         """
         return self._colors(self._decode(rgb_to_lab(image)), temperature)
 
     @torch.no_grad()
     def images(self, image: Tensor, sample_key: Tensor) -> dict[str, Tensor]:
-        """Photographs, their lightness, and that in predicted colors."""
+        """Returns photographs, their lightness, and that in predicted colors."""
         lab = rgb_to_lab(image)
         ab = F.interpolate(self._colors(self._decode(lab)), image.shape[-2:], mode="bilinear")
         gray, colored = (lab_to_rgb(torch.cat([lab[:, :1], part], 1)) for part in (torch.zeros_like(ab), ab))
         return {"photograph": image, "gray": gray, "colored": colored}
 
     def _decode(self, lab: Tensor) -> Tensor:
+        """Returns the decoder's (B, Q or 2, h, w) output for Lab images (B, 3, H, W)."""
         return self.decoder(self.encoder.lab_grid(lab))
 
     def _colors(self, out: Tensor, temperature: float | None = None) -> Tensor:
-        """(B, Q or 2, h, w) of the decoder -> (B, 2, h, w) ab."""
+        """Returns the (B, 2, h, w) ab of the decoder's output (B, Q or 2, h, w)."""
         if self.predict == "ab":
             return 110 * out.float()
         return self.bins.annealed_mean(out, self.temperature if temperature is None else temperature)
 
-    def _weight(self, index: Tensor, share: Tensor) -> Tensor:
-        """(Q,) by which each bin counts (eq. 4); in training the batch's colors join the prior first."""
+    def _weight(self, index: Tensor, target: Tensor) -> Tensor:
+        """Returns the (Q,) weights of the bins (eq. 4); in training the batch's colors join the prior first."""
         if self.training:
-            found = all_reduce_sum(self.bins.frequencies(index, share)) / world_size()
-            self.prior.lerp_(found.to(self.prior), 1 - self.momentum)
+            frequencies = all_reduce_sum(self.bins.frequencies(index, target)) / world_size()
+            self.prior.lerp_(frequencies.to(self.prior), 1 - self.momentum)
         return rebalance(self.prior, self.uniform)

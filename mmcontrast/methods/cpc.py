@@ -1,10 +1,10 @@
-"""Contrastive predictive coding: from what has been seen, tell the true future from others.
+"""Contrastive predictive coding: tell the true future from others by what has been observed.
 
-Van den Oord, Li, Vinyals 2018.  https://arxiv.org/abs/1807.03748
+Van den Oord, Li, Vinyals 2018, https://arxiv.org/abs/1807.03748.
 """
 
 from collections.abc import Sequence
-from typing import Any
+from typing import Any, ClassVar
 
 import torch
 import torch.nn.functional as F
@@ -15,19 +15,22 @@ from mmcontrast.encoders.base import Encoder
 from mmcontrast.errors import InputError
 from mmcontrast.losses.contrastive import info_nce, mutual_information_bound
 from mmcontrast.methods.base import Method
+from mmcontrast.methods.clip import matching_accuracy
 from mmcontrast.ops.distributed import world_size
 
 
 class CPC(Method):
     """CPC for images: rows of patches predict the rows below (section 3.3).
 
-    Batch: ``image`` (B, 3, H, W) float in [0, 1].  Negatives are all other patches of the batches of all ranks.
+    Batch: ``image`` (B, 3, H, W) float in [0, 1].  The negatives are all other patches of the batches of all ranks.
 
     Args:
-        encoder: ``PatchGrid``, so that no patch has seen another.
-        context_layers: masked convolutions over the rows above (PixelCNN style); each sees one row more.
-        steps: k, the rows below a row that it predicts; the next one overlaps it by half.
+        encoder: A ``PatchGrid``, so that no patch depends on another.
+        context_layers: Number of masked convolutions over the rows above (PixelCNN style); each adds one row.
+        steps: k, the rows below a row that it predicts; the next row overlaps it by half.
     """
+
+    batch_entries: ClassVar[dict[str, str]] = {"image": "data.train to a dataset of images, such as Images"}
 
     def __init__(self, encoder: Encoder, context_layers: int = 4, steps: Sequence[int] = (1, 2, 3, 4, 5)) -> None:
         super().__init__()
@@ -36,7 +39,7 @@ class CPC(Method):
         self.future = FuturePredictionHead(encoder.dim, encoder.dim, steps)
 
     def forward(self, batch: dict[str, Any]) -> dict[str, Tensor]:
-        """One batch -> loss (eq. 4), accuracy, and the bound on mutual information (nats)."""
+        """Computes InfoNCE (eq. 4), and logs the accuracy and the bound on mutual information in nats."""
         z = self.encoder.grid(batch["image"])  # (B, D, rows, columns)
         c = z
         for layer in self.context:
@@ -45,16 +48,17 @@ class CPC(Method):
 
 
 class SoundCPC(Method):
-    """CPC for sound: what was heard predicts the next 12 frames (section 3.1).
+    """CPC for sound: the past predicts the next 12 frames (section 3.1).
 
-    Batch: ``sound`` (B, samples) float in [-1, 1].  Negatives are all other frames of the batches of all ranks.
+    Batch: ``sound`` (B, samples) float in [-1, 1].  The negatives are all other frames of the batches of all ranks.
 
     Args:
-        encoder: convolutions and a recurrent network.
-        steps: number of frames to look ahead, 10 ms each in the paper.
+        encoder: Convolutions and a recurrent network.
+        steps: Number of frames to look ahead, 10 ms each in the paper.
     """
 
     encoder: WaveEncoder  # type: ignore[assignment]
+    batch_entries: ClassVar[dict[str, str]] = {"sound": "data.train to Sounds"}
 
     def __init__(self, encoder: WaveEncoder, steps: int = 12) -> None:
         super().__init__()
@@ -62,17 +66,18 @@ class SoundCPC(Method):
         self.future = FuturePredictionHead(encoder.dim, encoder.channels, range(1, steps + 1))
 
     def forward(self, batch: dict[str, Any]) -> dict[str, Tensor]:
-        """One batch -> loss (eq. 4), accuracy, and the bound on mutual information (nats)."""
+        """Computes InfoNCE (eq. 4), and logs the accuracy and the bound on mutual information in nats."""
         z = self.encoder.frames(batch["sound"])  # (B, T, channels)
         return self.future(z[:, :, None], self.encoder.context(z)[:, :, None])
 
 
 class FuturePredictionHead(nn.Module):
-    """The log-bilinear scores z_{t+k}^T W_k c_t (eq. 3), and the loss that they are good for.
+    """The log-bilinear scores z_{t+k}^T W_k c_t (eq. 3), and the loss on them.
 
     Args:
-        context_dim, dim: widths of c and z.
-        steps: the k.
+        context_dim: Width of the contexts c.
+        dim: Width of the observations z.
+        steps: The k, numbers of steps to look ahead.
     """
 
     def __init__(self, context_dim: int, dim: int, steps: Sequence[int]) -> None:
@@ -81,10 +86,17 @@ class FuturePredictionHead(nn.Module):
         self.predict = nn.ModuleList(nn.Linear(context_dim, dim, bias=False) for _ in self.steps)  # W_k
 
     def forward(self, z: Tensor, c: Tensor) -> dict[str, Tensor]:
-        """(B, T, S, dim) and (B, T, S, context_dim), time along T -> loss, accuracy and bound, means over k.
+        """Scores the contexts against the observations k steps later.
+
+        Args:
+            z: (B, T, S, dim) observations, with time along T.
+            c: (B, T, S, context_dim) contexts.
+
+        Returns:
+            The scalars ``loss``, ``accuracy`` and ``mutual_information``, each the mean over k.
 
         Raises:
-            InputError: T is not longer than the longest step.
+            InputError: T is not larger than the largest k.
         """
         length = z.shape[1]
         if length <= max(self.steps):
@@ -92,15 +104,15 @@ class FuturePredictionHead(nn.Module):
                 f"there are {length} rows or frames, and steps up to {max(self.steps)} need more; "
                 "give larger images, longer sounds or fewer steps"
             )
-        losses, hits, bounds = [], [], []
+        losses, accuracies, bounds = [], [], []
         for k, predict in zip(self.steps, self.predict, strict=True):
-            guess = predict(c[:, :-k]).flatten(0, 2)  # (B (T - k) S, dim)
-            truth = z[:, k:].flatten(0, 2)
-            losses.append(info_nce(guess, truth, 1.0))
-            hits.append(_accuracy(guess, truth))
-            bounds.append(mutual_information_bound(losses[-1].detach(), len(truth) * world_size()))
-        mean = lambda values: torch.stack(values).mean()
-        return {"loss": mean(losses), "accuracy": mean(hits), "mutual_information": mean(bounds)}
+            prediction = predict(c[:, :-k]).flatten(0, 2)  # (B (T - k) S, dim)
+            target = z[:, k:].flatten(0, 2)
+            losses.append(info_nce(prediction, target, 1.0))
+            accuracies.append(matching_accuracy(prediction, target))
+            bounds.append(mutual_information_bound(losses[-1].detach(), len(target) * world_size()))
+        scalars = {"loss": losses, "accuracy": accuracies, "mutual_information": bounds}
+        return {name: torch.stack(values).mean() for name, values in scalars.items()}
 
 
 class _RowsAbove(nn.Module):
@@ -111,13 +123,6 @@ class _RowsAbove(nn.Module):
         self.convolution, self.mix = nn.Conv2d(dim, dim, (2, 3)), nn.Conv2d(dim, dim, 1)
 
     def forward(self, x: Tensor) -> Tensor:
-        """(B, D, rows, columns) -> the same; row i depends on rows i - 1 and i."""
+        """Maps (B, D, rows, columns) to the same shape; row i depends on rows i - 1 and i."""
         above = F.pad(x, (1, 1, 1, 0))
         return x + self.mix(F.relu(self.convolution(above)))
-
-
-@torch.no_grad()
-def _accuracy(guess: Tensor, truth: Tensor, among: int = 256) -> Tensor:
-    """Share of the first guesses that score their own truth highest among those."""
-    best = (guess[:among] @ truth[:among].T).argmax(1)
-    return (best == torch.arange(len(best), device=best.device)).float().mean()

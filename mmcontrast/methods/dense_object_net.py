@@ -38,7 +38,7 @@ class DenseObjectNet(Method):
         margin: M, of the contrastive and triplet losses.
         unit_norm: Whether descriptors have length 1; with "info_nce" they always have.
         temperature: Temperature of "info_nce".
-        distance_saturation: Distance in pixels from the match up to which non-matches weigh less; None weighs all alike.
+        distance_saturation: Distance in pixels from the match below which non-matches weigh less; None: all weigh 1.
         trainable_layers: Number of the encoder's last layers that are trained; 0 freezes it, None trains all.  A frozen
             or partly frozen encoder stays in evaluation mode, since few pairs have poor batch statistics.
 

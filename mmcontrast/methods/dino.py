@@ -1,11 +1,11 @@
-"""DINO: a student that sees parts of an image says what its own moving average says of the whole.
+"""DINO: a student that sees parts of an image predicts what its own moving average says of the whole.
 
-Caron, Touvron, Misra, Jegou, Mairal, Bojanowski, Joulin, ICCV 2021.  https://arxiv.org/abs/2104.14294 (algorithm 1)
+Caron, Touvron, Misra, Jegou, Mairal, Bojanowski, Joulin, ICCV 2021, https://arxiv.org/abs/2104.14294 (algorithm 1).
 """
 
 import math
 from itertools import groupby
-from typing import Any, Literal
+from typing import Any, ClassVar, Literal
 
 import torch
 from torch import Tensor
@@ -23,23 +23,28 @@ class DINO(Method):
 
     Batch (``data.MultiCrop`` makes it): ``views``, two large (B, 3, S, S), then any number of small, in [0, 1].
 
-    ``encoder`` is the teacher, which is the better one.  Two deviations: schedules are shares of the run, not epochs;
-    the frozen last layer has its gradients set to 0, not removed, so that every rank of a distributed run has them.
+    ``encoder`` is the teacher, which is the better one.  Two deviations: schedules are fractions of the run, not
+    epochs; the frozen last layer has its gradients set to 0, not removed, so that every rank of a distributed run has
+    them.
 
     Args:
-        encoder: the student; any network that takes both sizes.
-        prototypes: K, width of the output.
-        hidden: width of the head's hidden layers.
-        bottleneck: width in front of the last layer.
-        head_norm: batch norm in the head, for convolutional networks.
-        centering: how the teacher is kept from collapse: "softmax" with a center, or "sinkhorn" (DINOv2, 2304.07193).
-        student_temperature: tau_s.
-        teacher_temperature: tau_t at the start and after ``temperature_warmup``.
-        temperature_warmup: share of the run; 30 of 100 epochs in the paper.
-        momentum: lambda at the start; it rises to 1 along a cosine.
-        center_momentum: m, of the center.
-        frozen_last_layer: share of the run in which the last layer stands still; 1 of 100 epochs in the paper.
+        encoder: The student, any network that takes both sizes.
+        prototypes: K, the width of the output.
+        hidden: Width of the head's hidden layers.
+        bottleneck: Width before the last layer.
+        head_norm: Whether the head has batch norm, for convolutional networks.
+        centering: What keeps the teacher from collapse: "softmax" with a center, or "sinkhorn" (DINOv2, 2304.07193).
+        student_temperature: Temperature of the student.
+        teacher_temperature: Temperature of the teacher at the start, and after ``temperature_warmup``.
+        temperature_warmup: Fraction of the run in which that temperature rises; 30 of 100 epochs in the paper.
+        momentum: Momentum of the teacher at the start; it rises to 1 along a cosine.
+        center_momentum: Momentum of the center.
+        frozen_last_layer: Fraction of the run in which the last layer is frozen; 1 of 100 epochs in the paper.
     """
+
+    center: Tensor
+    temperature: Tensor
+    batch_entries: ClassVar[dict[str, str]] = {"views": "data.augment to MultiCrop"}
 
     def __init__(
         self,
@@ -63,8 +68,6 @@ class DINO(Method):
         self.student_temperature, self.teacher_temperature = student_temperature, teacher_temperature
         self.temperature_warmup, self.momentum = temperature_warmup, momentum
         self.center_momentum, self.frozen_last_layer = center_momentum, frozen_last_layer
-        self.center: Tensor
-        self.temperature: Tensor
         self.register_buffer("center", torch.zeros(prototypes))  # c
         self.register_buffer("temperature", torch.tensor(teacher_temperature[0]))  # tau_t, as of now
         self.head.learning.fill_(frozen_last_layer <= 0)
@@ -75,17 +78,24 @@ class DINO(Method):
         return self.teacher
 
     def forward(self, batch: dict[str, Any]) -> dict[str, Tensor]:
-        """One batch -> loss and the teacher's entropy, 0 (one-hot) to 1 (uniform); in training the center moves."""
+        """Computes the cross-entropy between teacher and student; in training the center moves.
+
+        Args:
+            batch: See the class.
+
+        Returns:
+            The scalar ``loss``, and the ``teacher_entropy`` from 0 (one-hot) to 1 (uniform).
+        """
         views = batch["views"]
         large = torch.cat(views[:2])  # (2B, 3, S, S)
         with torch.no_grad():
             logits = self.teacher_head(self.teacher(large))  # (2B, K)
-        probabilities = self._assign(logits, self.center).unflatten(0, (2, -1))  # (2, B, K)
-        loss = dino_loss(self._student(views), probabilities, self.student_temperature)
-        return {"loss": loss, "teacher_entropy": entropy(probabilities)}
+        targets = self._assign(logits, self.center).unflatten(0, (2, -1))  # (2, B, K)
+        loss = dino_loss(self._student_logits(views), targets, self.student_temperature)
+        return {"loss": loss, "teacher_entropy": relative_entropy(targets)}
 
     def after_step(self, progress: float) -> None:
-        """The teacher follows; its temperature rises; the last layer is set free."""
+        """Moves the teacher towards the student, raises its temperature, and sets the last layer free in time."""
         momentum = cosine_momentum(self.momentum, progress)
         ema_update(self.teacher, self.student, momentum)
         ema_update(self.teacher_head, self.head, momentum)
@@ -94,7 +104,7 @@ class DINO(Method):
         self.head.learning.fill_(progress >= self.frozen_last_layer)
 
     def _assign(self, logits: Tensor, center: Tensor) -> Tensor:
-        """(M, K) logits -> the teacher's probabilities; in training a center moves, if there is one (eq. 4)."""
+        """Returns the teacher's (M, K) probabilities; in training the center moves, if there is one (eq. 4)."""
         if self.centering == "sinkhorn":
             return sinkhorn(logits, self.temperature)
         probabilities = center_and_sharpen(logits, center, self.temperature)
@@ -104,13 +114,13 @@ class DINO(Method):
             center.lerp_(mean, 1 - self.center_momentum)
         return probabilities
 
-    def _student(self, views: list[Tensor]) -> Tensor:
-        """All views, those of one size together: V of (B, 3, S, S) -> (V, B, K) logits."""
-        sizes = [torch.cat(list(same)) for _, same in groupby(views, key=lambda view: view.shape[-1])]
-        features = torch.cat([self.student(views) for views in sizes])  # (V B, D)
+    def _student_logits(self, views: list[Tensor]) -> Tensor:
+        """Returns the (V, B, K) logits of V views; those of one size go through the student together."""
+        batches = [torch.cat(list(same_size)) for _, same_size in groupby(views, key=lambda view: view.shape[-1])]
+        features = torch.cat([self.student(images) for images in batches])  # (V B, D)
         return self.head(features).unflatten(0, (len(views), -1))
 
 
-def entropy(probabilities: Tensor) -> Tensor:
-    """(..., K) -> () mean entropy as a share of log K."""
+def relative_entropy(probabilities: Tensor) -> Tensor:
+    """Returns the mean entropy of distributions (..., K) as a fraction of log K."""
     return torch.special.entr(probabilities).sum(-1).mean() / math.log(probabilities.shape[-1])

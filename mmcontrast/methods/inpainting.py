@@ -1,10 +1,10 @@
 """Context encoder: paint a hole in an image, well enough to deceive a discriminator.
 
-Pathak, Krahenbuhl, Donahue, Darrell, Efros, CVPR 2016.  https://arxiv.org/abs/1604.07379
+Pathak, Krahenbuhl, Donahue, Darrell, Efros, CVPR 2016, https://arxiv.org/abs/1604.07379.
 """
 
 import math
-from typing import Any, Literal
+from typing import Any, ClassVar, Literal
 
 import torch
 import torch.nn.functional as F
@@ -18,39 +18,47 @@ from mmcontrast.losses.reconstruct import adversarial_loss, inpainting_loss
 from mmcontrast.methods.base import Method
 from mmcontrast.ops.holes import border, center_hole, random_region
 
-_HOLES = 2020  # stream of random numbers
-
 
 class Inpainting(Method):
-    """Encodes an image with a hole and paints it whole.
+    """Encodes an image with a hole, and paints all of it.
 
-    Batch: ``image`` (B, 3, H, W) float in [0, 1], of the encoder's ``image_size``; ``sample_key`` (B,) int64.
+    Batch: ``image`` (B, 3, H, W) float in [0, 1], of the encoder's ``image_size``; ``sample_key`` (B,) int64, the key
+    of the holes.
 
     Painter and discriminator learn in one step of one optimizer, from one loss: each parameter's gradient is that of
     its own objective, and an optimizer treats each parameter by itself, so this is what two optimizers would do.  The
-    paper's slower discriminator is the learner's ``lr_scale: {discriminator: 0.1}``.
+    paper's slower discriminator is ``lr_scale: {discriminator: 0.1}`` of the learner.
 
-    Deviations: both players move at the same time instead of in turns; the painter maximizes log D(painted) (Goodfellow
-    et al. 2014, section 3) where eq. 2 minimizes log(1 - D); group norm instead of batch norm, so that an image is
-    painted alike in any batch; the discriminator sees the image's size, whatever it is.
+    Deviations: painter and discriminator move at the same time instead of in turns; the painter maximizes
+    log D(painted) (Goodfellow et al. 2014, section 3) where eq. 2 minimizes log(1 - D); group norm replaces batch norm,
+    so that an image is painted alike in any batch; the discriminator sees images of any size.
 
     Args:
-        encoder: sees the image, its hole filled with the encoder's mean color.
-        hole: "center", or "random": pieces of arbitrary shape.
-        share: of the image's area that is hidden.
-        overlap: pixels around the hole that are painted as well (the paper's 7 are of 227).
-        overlap_weight: of these in the reconstruction.
-        adversarial: weight of the adversarial loss, lambda_adv; the reconstruction's is 1 minus that.  0: no
-            discriminator.
-        width: channels of the decoder's first layer.
-        discriminator_width: channels of the discriminator's first layer.
+        encoder: The network that sees the image, with the hole filled by the encoder's mean color.
+        hole: "center", or "random": regions of arbitrary shape.
+        fraction: Fraction of the image's area that is hidden.
+        overlap: Pixels around the hole that are painted as well (the paper has 7 of 227).
+        overlap_weight: Weight of these pixels in the reconstruction.
+        adversarial: lambda_adv, the weight of the adversarial loss; the weight of the reconstruction is 1 minus that.
+            With 0 there is no discriminator.
+        width: Number of channels of the decoder's first layer.
+        discriminator_width: Number of channels of the discriminator's first layer.
+
+    Raises:
+        InputError: An option is out of range.
     """
+
+    random_stream = 2020
+    batch_entries: ClassVar[dict[str, str]] = {
+        "image": "data.train to a dataset of images, such as Images",
+        "sample_key": "data.train to a dataset with keys, such as Images",
+    }
 
     def __init__(
         self,
         encoder: Encoder,
         hole: Literal["center", "random"] = "random",
-        share: float = 0.25,
+        fraction: float = 0.25,
         overlap: int = 7,
         overlap_weight: float = 10.0,
         adversarial: float = 0.001,
@@ -58,12 +66,12 @@ class Inpainting(Method):
         discriminator_width: int = 64,
     ) -> None:
         super().__init__()
-        if not (0 < share < 1 and 0 <= adversarial < 1 and overlap >= 0):
+        if not (0 < fraction < 1 and 0 <= adversarial < 1 and overlap >= 0):
             raise InputError(
-                f"share {share}, adversarial {adversarial}, overlap {overlap}: wanted the first in (0, 1), the second "
-                "in [0, 1), the third at least 0"
+                f"fraction {fraction}, adversarial {adversarial}, overlap {overlap}: wanted the first in (0, 1), the "
+                "second in [0, 1), the third at least 0"
             )
-        self.encoder, self.hole, self.share = encoder, hole, share
+        self.encoder, self.hole, self.fraction = encoder, hole, fraction
         self.overlap, self.overlap_weight, self.adversarial = overlap, overlap_weight, adversarial
         side = math.ceil(encoder.image_size / encoder.stride)
         self.decoder = nn.Sequential(
@@ -73,7 +81,7 @@ class Inpainting(Method):
             self.discriminator = discriminator(encoder.image_size, discriminator_width)
 
     def forward(self, batch: dict[str, Any]) -> dict[str, Tensor]:
-        """Also gives the parts of the loss, and the discriminator's own, of which the loss has the gradient only."""
+        """Computes the loss, and logs its terms and the discriminator's own loss."""
         image = batch["image"]
         hole = self._holes(image, batch["sample_key"])  # (B, 1, H, W)
         painted = self._paint(image, hole)  # (B, 3, H, W)
@@ -92,13 +100,13 @@ class Inpainting(Method):
 
     @torch.no_grad()
     def images(self, image: Tensor, sample_key: Tensor) -> dict[str, Tensor]:
-        """Photographs, what the encoder sees of them, and with the hole painted."""
+        """Returns photographs, what the encoder sees of them, and them with the hole painted."""
         hole = self._holes(image, sample_key)
         painted = torch.where(hole, self._paint(image, hole), image)
         return {"photograph": image, "seen": self._cut(image, hole), "painted": painted}
 
     def _holes(self, image: Tensor, sample_key: Tensor) -> Tensor:
-        """(B, 1, H, W) bool."""
+        """Returns (B, 1, H, W) bool, the holes of images (B, 3, H, W)."""
         size = self.encoder.image_size
         if tuple(image.shape[2:]) != (size, size):
             raise InputError(
@@ -106,24 +114,28 @@ class Inpainting(Method):
                 "its encoder's image_size"
             )
         if self.hole == "random":
-            return random_region(sample_key, size, size, _HOLES, self.share)
-        return center_hole(size, size, self.share).to(image.device).expand(len(image), -1, -1, -1)
+            return random_region(sample_key, size, size, self.random_stream, self.fraction)
+        return center_hole(size, size, self.fraction).to(image.device).expand(len(image), -1, -1, -1)
 
     def _cut(self, image: Tensor, hole: Tensor) -> Tensor:
+        """Returns images with the hole filled by the encoder's mean color."""
         return torch.where(hole, self.encoder.mean.to(image.dtype), image)
 
     def _paint(self, image: Tensor, hole: Tensor) -> Tensor:
-        """(B, 3, H, W) in [0, 1], made of what is outside the hole."""
+        """Returns painted images, (B, 3, H, W) in [0, 1], made from what is outside the hole."""
         painted = self.decoder(self.encoder.grid(self._cut(image, hole))).sigmoid()
         return F.interpolate(painted, image.shape[2:], mode="bilinear") if painted.shape != image.shape else painted
 
 
 def discriminator(size: int, width: int = 64) -> nn.Sequential:
-    """Tells images from painted ones, (B, 3, H, W) in [0, 1] -> (B, 1, h, w) logits, 4 to 7 regions a side.
+    """Builds a network that tells images from painted ones.
 
     Args:
-        size: side of the images in pixels.
-        width: channels of the first layer; each halving of size doubles them, up to eight times.
+        size: Side of the images in pixels.
+        width: Number of channels of the first layer; each halving of size doubles them, up to eight times.
+
+    Returns:
+        A network from (B, 3, H, W) in [0, 1] to (B, 1, h, w) logits, one for each of 4 to 7 regions a side.
     """
     layers: list[nn.Module] = [nn.Conv2d(3, width, 4, 2, 1), nn.LeakyReLU(0.2)]
     inside = width

@@ -1,4 +1,4 @@
-"""What colorization methods train: networks that see a part of an image's Lab colors."""
+"""The encoders that colorization methods train: networks that see a part of an image's Lab colors."""
 
 from typing import Literal
 
@@ -16,8 +16,11 @@ class LabEncoder(Encoder):
     """Shows an encoder the lightness or the colors of an image, also after training.
 
     Args:
-        net: any encoder of 1 channel for the lightness (or of 3, which see it three times), of 2 for the colors.
-        part: "lightness" is L, "color" is ab; both are brought to [0, 1].
+        net: Any encoder of 1 channel for the lightness (or of 3, which see it three times), of 2 for the colors.
+        part: "lightness" for L or "color" for ab; both are scaled to [0, 1].
+
+    Raises:
+        InputError: The encoder has another number of channels.
     """
 
     def __init__(self, net: Encoder, part: Part) -> None:
@@ -33,29 +36,29 @@ class LabEncoder(Encoder):
         self.interpolation, self.crop = net.interpolation, net.crop
 
     def see(self, lab: Tensor) -> Tensor:
-        """(B, 3, H, W) Lab -> (B, C, H, W) in [0, 1], what the network sees of it."""
+        """Returns what the network sees of Lab images (B, 3, H, W): (B, C, H, W) in [0, 1]."""
         if self.part == "lightness":
             return (lab[:, :1] / 100).expand(-1, self.channels, -1, -1)
         return lab[:, 1:] / 220 + 0.5
 
     def lab_grid(self, lab: Tensor) -> Tensor:
-        """(B, 3, H, W) Lab -> (B, D, h, w)."""
+        """Returns the (B, D, h, w) grid of Lab images (B, 3, H, W)."""
         return self.net.grid(self.see(lab))
 
     def grid(self, image: Tensor) -> Tensor:
-        """(B, 3, H, W) RGB in [0, 1] -> (B, D, h, w)."""
+        """Returns the (B, D, h, w) grid of RGB images (B, 3, H, W) in [0, 1]."""
         return self.lab_grid(rgb_to_lab(image))
 
     def forward(self, image: Tensor) -> Tensor:
-        """(B, 3, H, W) RGB in [0, 1] -> (B, D)."""
+        """Returns the (B, D) pooled output of RGB images (B, 3, H, W) in [0, 1]."""
         return self.net(self.see(rgb_to_lab(image)))
 
     def blocks(self, image: Tensor) -> list[Tensor]:
-        """(B, 3, H, W) RGB in [0, 1] -> (B, D_i, h_i, w_i) of each block."""
+        """Returns the (B, D_i, h_i, w_i) output of each block, for RGB images (B, 3, H, W) in [0, 1]."""
         return self.net.blocks(self.see(rgb_to_lab(image)))
 
     def attention(self, image: Tensor) -> Tensor:
-        """(B, 3, H, W) RGB in [0, 1] -> (B, heads, h, w)."""
+        """Returns the (B, heads, h, w) attention of the last block, for RGB images (B, 3, H, W) in [0, 1]."""
         return self.net.attention(self.see(rgb_to_lab(image)))
 
 
@@ -63,7 +66,11 @@ class ConcatEncoder(Encoder):
     """Two encoders side by side, their features concatenated, block by block.
 
     Args:
-        first, second: of the same stride and number of blocks.
+        first: The first encoder.
+        second: The second encoder, of the same stride and number of blocks.
+
+    Raises:
+        InputError: The encoders have different strides.
     """
 
     def __init__(self, first: LabEncoder, second: LabEncoder) -> None:
@@ -75,15 +82,15 @@ class ConcatEncoder(Encoder):
         self.image_size, self.interpolation, self.crop = first.image_size, first.interpolation, first.crop
 
     def grid(self, image: Tensor) -> Tensor:
-        """(B, 3, H, W) RGB in [0, 1] -> (B, D_1 + D_2, h, w)."""
+        """Returns the (B, D_1 + D_2, h, w) grid of RGB images (B, 3, H, W) in [0, 1]."""
         lab = rgb_to_lab(image)
         return torch.cat([self.first.lab_grid(lab), self.second.lab_grid(lab)], 1)
 
     def forward(self, image: Tensor) -> Tensor:
-        """(B, 3, H, W) RGB in [0, 1] -> (B, D_1 + D_2)."""
+        """Returns the (B, D_1 + D_2) pooled output of RGB images (B, 3, H, W) in [0, 1]."""
         return torch.cat([self.first(image), self.second(image)], 1)
 
     def blocks(self, image: Tensor) -> list[Tensor]:
-        """(B, 3, H, W) RGB in [0, 1] -> (B, D_1i + D_2i, h_i, w_i) of each block."""
+        """Returns the (B, D_1i + D_2i, h_i, w_i) output of each block, for RGB images (B, 3, H, W) in [0, 1]."""
         pairs = zip(self.first.blocks(image), self.second.blocks(image), strict=True)
         return [torch.cat(pair, 1) for pair in pairs]

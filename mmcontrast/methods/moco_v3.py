@@ -1,9 +1,9 @@
 """MoCo v3: no queue, a predictor on the queries, and what makes vision transformers train stably.
 
-Chen, Xie, He, ICCV 2021.  https://arxiv.org/abs/2104.02057 (algorithm 1)
+Chen, Xie, He, ICCV 2021, https://arxiv.org/abs/2104.02057 (algorithm 1).
 """
 
-from typing import Any
+from typing import Any, ClassVar
 
 import torch
 from torch import Tensor, nn
@@ -18,21 +18,22 @@ from mmcontrast.ops.sphere import l2_normalize
 
 
 class MoCoV3(Method):
-    """MoCo without a queue: two views predict each other's slowly moving keys.
+    """Two views predict each other's keys, which come from a slowly moving encoder.
 
-    Batch (``data.TwoViews`` makes it): ``views``, two (B, 3, H, W) float in [0, 1].
-
-    Negatives are those of all ranks.
+    Batch (``data.TwoViews`` makes it): ``views``, two (B, 3, H, W) float in [0, 1].  The negatives are the samples of
+    the batches of all ranks.
 
     Args:
-        encoder: a vision transformer, or a ResNet.
-        dim: width of queries and keys.
-        hidden: width of the hidden layers of projector and predictor.
-        projector_layers: 3 for vision transformers, 2 for ResNets.
-        temperature: tau; 0.2 for vision transformers, 1.0 for ResNets.
+        encoder: The network, a vision transformer or a ResNet.
+        dim: Width of queries and keys.
+        hidden: Width of the hidden layers of projector and predictor.
+        projector_layers: Number of layers of the projector: 3 for vision transformers, 2 for ResNets.
+        temperature: Temperature of the softmax: 0.2 for vision transformers, 1.0 for ResNets.
         momentum: m at the start; it rises to 1 along a cosine.
-        freeze_patches: a transformer's patch embedding stays as it was drawn (section 4.3).
+        freeze_patches: Whether a transformer's patch embedding stays as it was drawn (section 4.3).
     """
+
+    batch_entries: ClassVar[dict[str, str]] = {"views": "data.augment to TwoViews"}
 
     def __init__(
         self,
@@ -49,14 +50,15 @@ class MoCoV3(Method):
         patch_embedding = getattr(getattr(encoder, "net", None), "patch_embed", None)
         if freeze_patches and patch_embedding is not None:
             patch_embedding.requires_grad_(False)
-        between = [hidden] * (projector_layers - 1)
-        self.projector = mlp(encoder.dim, *between, dim, norm=True, final_norm=True)
+        widths = [hidden] * (projector_layers - 1)
+        self.projector = mlp(encoder.dim, *widths, dim, norm=True, final_norm=True)
         self.predictor = mlp(dim, hidden, dim, norm=True, final_norm=True)
         self.key_network = ema_copy(nn.Sequential(encoder, self.projector))
 
     def forward(self, batch: dict[str, Any]) -> dict[str, Tensor]:
-        """One batch -> symmetric loss and the bound on mutual information (nats)."""
+        """Computes the symmetric loss, and logs its bound on mutual information in nats."""
         first, second = batch["views"][:2]
+        self.require_negatives(len(first))
         both = torch.cat([first, second])  # (2B, 3, H, W); one pass: batch norm sees both views
         q1, q2 = l2_normalize(self.predictor(self.projector(self.encoder(both)))).chunk(2)  # (B, dim) each
         with torch.no_grad():
@@ -66,7 +68,7 @@ class MoCoV3(Method):
         return {"loss": 4 * self.temperature * cross_entropy, "mutual_information": bound}  # 2 tau for each direction
 
     def after_step(self, progress: float) -> None:
-        """The key encoder follows."""
+        """Moves the network of the keys towards that of the queries."""
         momentum = cosine_momentum(self.momentum, progress)
         ema_update(self.key_network[0], self.encoder, momentum)
         ema_update(self.key_network[1], self.projector, momentum)

@@ -1,9 +1,9 @@
-"""Relative patch: where does this patch belong, seen from that one?
+"""Relative patch: tell on which side of a patch another patch lies.
 
-Doersch, Gupta, Efros, ICCV 2015.  https://arxiv.org/abs/1505.05192
+Doersch, Gupta, Efros, ICCV 2015, https://arxiv.org/abs/1505.05192.
 """
 
-from typing import Any, Literal
+from typing import Any, ClassVar, Literal
 
 import torch
 import torch.nn.functional as F
@@ -17,29 +17,40 @@ from mmcontrast.ops.patches import cut, framed, paste, standardize
 from mmcontrast.ops.random import uniform
 
 Color = Literal["drop", "project", "keep"]
-_DRAW = 2011  # stream of random numbers
 NEIGHBORS = 8
 
 
 class RelativePatch(Method):
-    """Tells which of its eight neighbors a patch is to another one.
+    """Tells which of the eight neighbors of a patch another patch is.
 
-    Batch: ``image`` (B, 3, H, W) float in [0, 1], no smaller than three patches with their gaps; ``sample_key`` (B,) int64.
+    Batch: ``image`` (B, 3, H, W) float in [0, 1], at least three patches with their gaps a side; ``sample_key`` (B,)
+    int64, the key of the patches.
 
-    Two shortcuts are closed as in the paper: lines that go on across a border, by a gap and jitter between the patches;
-    the lens, whose colors part more the farther from the middle, by ``color``.  Two deviations: patches are also
-    brought to equal contrast, and dropped channels are flat instead of faint noise.  Blurring some of the patches is
-    left to the data's augmentation.
+    Two shortcuts are closed as in the paper: a gap and jitter between the patches interrupt the lines that cross their
+    borders; ``color`` removes the chromatic aberration of the lens, which grows with the distance from the center.
+
+    Deviations: patches are also brought to equal contrast; dropped channels are flat instead of faint noise; blurring
+    some of the patches is left to the data's augmentation.
 
     Args:
-        encoder: of a patch.
-        patch: side in pixels; 96 in the paper, of images of about 400.
-        gap: pixels between neighbors; half a patch in the paper.
-        jitter: pixels by which a neighbor is moved at most, up, down, left or right.
-        color: "drop" keeps one channel of each patch, drawn at random; "project" takes green against magenta away;
-            "keep" leaves the shortcut open.
-        hidden: width of the two layers that see both patches; None: the encoder's.
+        encoder: The network, applied to single patches.
+        patch: Side of a patch in pixels; 96 in the paper, for images of about 400.
+        gap: Pixels between neighbors; half a patch in the paper.
+        jitter: Largest number of pixels by which a neighbor is moved, up, down, left or right.
+        color: "drop" keeps one random channel of each patch, "project" removes the axis from green to magenta, "keep"
+            leaves the shortcut open.
+        hidden: Width of the two layers that combine both patches; None: the encoder's.
+
+    Raises:
+        InputError: An option is out of range.
     """
+
+    directions: Tensor
+    random_stream = 2011
+    batch_entries: ClassVar[dict[str, str]] = {
+        "image": "data.train to a dataset of images, such as Images",
+        "sample_key": "data.train to a dataset with keys, such as Images",
+    }
 
     def __init__(
         self,
@@ -59,44 +70,52 @@ class RelativePatch(Method):
         self.encoder, self.patch, self.gap, self.jitter, self.color = encoder, patch, gap, jitter, color
         width = hidden or encoder.dim
         self.head = mlp(2 * encoder.dim, width, width, NEIGHBORS, norm=True)
-        self.directions: Tensor
         directions = [[row, column] for row in (-1, 0, 1) for column in (-1, 0, 1) if (row, column) != (0, 0)]
         self.register_buffer("directions", torch.tensor(directions), persistent=False)  # (8, 2)
 
     def forward(self, batch: dict[str, Any]) -> dict[str, Tensor]:
-        """One batch -> loss and accuracy; chance is 0.125."""
+        """Computes the cross-entropy of the eight positions, and logs the accuracy; chance is 0.125."""
         pair, position = self.pairs(batch["image"], batch["sample_key"])
-        logits = self._positions(pair)
+        logits = self._logits(pair)
         return {"loss": F.cross_entropy(logits, position), "accuracy": (logits.argmax(1) == position).float().mean()}
 
     def pairs(self, image: Tensor, sample_key: Tensor) -> tuple[Tensor, Tensor]:
-        """(B, 2, 3, P, P) a patch and its neighbor, as the encoder gets them, and (B,) int64 which one that is."""
-        top, left, position, channel = self._places(image, sample_key)
-        pair = standardize(_guarded(cut(image, top, left, self.patch), channel, self.color))
+        """Draws a patch and a neighbor from each image.
+
+        Args:
+            image: (B, 3, H, W) in [0, 1].
+            sample_key: (B,) int64, the keys of the random draws.
+
+        Returns:
+            (B, 2, 3, P, P) pairs as the encoder gets them, and (B,) int64, the position of the neighbor in 0 to 7.
+        """
+        top, left, position, channel = self._draw_corners(image, sample_key)
+        pair = standardize(_without_aberration(cut(image, top, left, self.patch), channel, self.color))
         return pair * self.encoder.std + self.encoder.mean, position
 
     @torch.no_grad()
     def images(self, image: Tensor, sample_key: Tensor) -> dict[str, Tensor]:
-        """The two patches where they belong, and the neighbor where it was thought to be (green: that is right)."""
-        top, left, position, _ = self._places(image, sample_key)
-        guess = self._positions(self.pairs(image, sample_key)[0]).argmax(1)
+        """Returns the two patches as they lie and as predicted, the latter in a green frame if that is right."""
+        top, left, position, _ = self._draw_corners(image, sample_key)
+        predicted = self._logits(self.pairs(image, sample_key)[0]).argmax(1)
         patches = cut(image, top, left, self.patch)
         step = self.patch + self.gap
-        stages = []
-        for place in (position, guess):
-            corners = torch.stack([torch.zeros_like(self.directions[place]), self.directions[place]], 1)  # (B, 2, 2)
+        panels = []
+        for neighbor in (position, predicted):
+            direction = self.directions[neighbor]  # (B, 2)
+            corners = torch.stack([torch.zeros_like(direction), direction], 1)  # (B, 2, 2)
             top, left = (step * (1 + corners)).unbind(2)
-            stages.append(paste(patches, top, left, 2 * step + self.patch))
-        return {"image": image, "two patches": stages[0], "guessed": framed(stages[1], guess == position)}
+            panels.append(paste(patches, top, left, 2 * step + self.patch))
+        return {"image": image, "two patches": panels[0], "guessed": framed(panels[1], predicted == position)}
 
-    def _positions(self, pair: Tensor) -> Tensor:
-        """(B, 2, 3, P, P) -> (B, 8) logits."""
+    def _logits(self, pair: Tensor) -> Tensor:
+        """Returns the (B, 8) logits of pairs (B, 2, 3, P, P)."""
         return self.head(self.encoder(pair.flatten(0, 1)).unflatten(0, (-1, 2)).flatten(1))
 
-    def _places(self, image: Tensor, sample_key: Tensor) -> tuple[Tensor, Tensor, Tensor, Tensor]:
-        """First rows and columns (B, 2) of both patches, the neighbor's position (B,), the channels (B, 2) to keep.
+    def _draw_corners(self, image: Tensor, sample_key: Tensor) -> tuple[Tensor, Tensor, Tensor, Tensor]:
+        """Returns top rows (B, 2), left columns (B, 2), the neighbor's position (B,), and channels (B, 2).
 
-        The first patch lies where all its neighbors are inside, so that its place gives nothing away.
+        All neighbors of the first patch lie inside the image, so that its position gives nothing away.
         """
         margin = self.patch + self.gap + self.jitter
         room = [side - 2 * margin - self.patch for side in image.shape[2:]]
@@ -105,8 +124,8 @@ class RelativePatch(Method):
                 f"images of {image.shape[2]} x {image.shape[3]} pixels are too small for patches of {self.patch} "
                 f"with gap {self.gap} and jitter {self.jitter}; wanted {2 * margin + self.patch} pixels a side"
             )
-        numbers = uniform(sample_key, 7, _DRAW)
-        integers = lambda place, count: (numbers[:, place] * count).long()
+        numbers = uniform(sample_key, 7, self.random_stream)
+        integers = lambda column, count: (numbers[:, column] * count).long()
         position = integers(0, NEIGHBORS)
         direction = self.directions[position]  # (B, 2) row and column
         starts = []
@@ -117,11 +136,10 @@ class RelativePatch(Method):
         return *starts, position, (3 * numbers[:, 5:7]).long()
 
 
-def _guarded(patches: Tensor, channel: Tensor, color: Color) -> Tensor:
-    """(B, N, 3, P, P) patches, and for each (B, N) the channel to keep -> the same without what a lens gives away."""
+def _without_aberration(patches: Tensor, channel: Tensor, color: Color) -> Tensor:
+    """Removes chromatic aberration from (B, N, 3, P, P) patches; "drop" keeps the (B, N) channels."""
     if color == "drop":
-        kept = F.one_hot(channel, 3).to(patches.dtype)[..., None, None]
-        return patches * kept
+        return patches * F.one_hot(channel, 3).to(patches.dtype)[..., None, None]
     if color == "project":
         axis = patches.new_tensor([-1.0, 2.0, -1.0])[:, None, None] / 6**0.5  # green against magenta, of length 1
         return patches - axis * (axis * patches).sum(2, keepdim=True)

@@ -1,9 +1,9 @@
-"""Rotation: which way up is this image?  To tell, a network must know what things look like.
+"""Rotation: tell which way up an image is, for which a network must know what things look like.
 
-Gidaris, Singh, Komodakis, ICLR 2018.  https://arxiv.org/abs/1803.07728
+Gidaris, Singh, Komodakis, ICLR 2018, https://arxiv.org/abs/1803.07728.
 """
 
-from typing import Any
+from typing import Any, ClassVar
 
 import torch
 import torch.nn.functional as F
@@ -24,18 +24,21 @@ class Rotation(Method):
     Batch: ``image`` (B, 3, S, S) float in [0, 1], upright photographs.
 
     All four turns of an image are in the batch, which works much better than one drawn at random (section 2.2).
-    Quarter turns move pixels without interpolation, so that no trace of the turning is left to learn from.
+    Quarter turns move pixels without interpolation, so that the turning leaves no trace to learn from.
 
     Args:
-        encoder: its pooled face is classified.
+        encoder: The network, whose pooled output is classified.
     """
+
+    random_stream = 2010
+    batch_entries: ClassVar[dict[str, str]] = {"image": "data.train to a dataset of images, such as Images"}
 
     def __init__(self, encoder: Encoder) -> None:
         super().__init__()
         self.encoder, self.head = encoder, nn.Linear(encoder.dim, TURNS)
 
     def forward(self, batch: dict[str, Any]) -> dict[str, Tensor]:
-        """One batch -> loss (eq. 3) and accuracy; chance is 0.25."""
+        """Computes the cross-entropy of the four turns (eq. 3), and logs the accuracy; chance is 0.25."""
         image = batch["image"]
         turned = torch.cat([turn(image, k) for k in range(TURNS)])  # (4B, 3, S, S)
         k = torch.arange(TURNS, device=image.device).repeat_interleave(len(image))
@@ -44,28 +47,32 @@ class Rotation(Method):
 
     @torch.no_grad()
     def turns(self, image: Tensor) -> Tensor:
-        """(B, 3, S, S) in [0, 1] -> (B, 4), how likely it has been turned by 0, 90, 180 or 270 degrees to the left."""
+        """Returns the (B, 4) probabilities that images (B, 3, S, S) are turned left by 0, 90, 180 or 270 degrees."""
         return self.head(self.encoder(image)).softmax(1)
 
     @torch.no_grad()
     def images(self, image: Tensor, sample_key: Tensor) -> dict[str, Tensor]:
-        """Images turned at random, and turned back as predicted, in a green frame where that is right."""
-        k = (TURNS * uniform(sample_key, 1, _TURN)[:, 0]).long()  # (B,)
+        """Returns images turned at random, and turned back as predicted, in a green frame where that is right."""
+        k = (TURNS * uniform(sample_key, 1, self.random_stream)[:, 0]).long()  # (B,)
         every = torch.stack([turn(image, k) for k in range(TURNS)])  # (4, B, 3, S, S)
         rows = torch.arange(len(image), device=image.device)
         turned = every[k, rows]
-        guess = self.turns(turned).argmax(1)
-        return {"turned": turned, "turned back": framed(every[(k - guess) % TURNS, rows], guess == k)}
-
-
-_TURN = 2010  # stream of random numbers
+        predicted = self.turns(turned).argmax(1)
+        return {"turned": turned, "turned back": framed(every[(k - predicted) % TURNS, rows], predicted == k)}
 
 
 def turn(image: Tensor, quarters: int) -> Tensor:
-    """(B, 3, S, S), turned to the left by so many quarters.
+    """Turns images to the left.
+
+    Args:
+        image: (B, 3, S, S).
+        quarters: Number of quarter turns.
+
+    Returns:
+        (B, 3, S, S).
 
     Raises:
-        InputError: the images are not square.
+        InputError: The images are not square.
     """
     if image.shape[2] != image.shape[3]:
         raise InputError(f"images to turn must be square; these have {image.shape[2]} x {image.shape[3]} pixels")

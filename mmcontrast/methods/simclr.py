@@ -4,7 +4,7 @@ Chen, Kornblith, Norouzi, Hinton, ICML 2020, https://arxiv.org/abs/2002.05709 (a
 Version 2 (2006.10029) has a wider encoder and a third layer in the head.
 """
 
-from typing import Any
+from typing import Any, ClassVar
 
 import torch
 from torch import Tensor
@@ -18,19 +18,28 @@ from mmcontrast.ops.sphere import l2_normalize
 
 
 class SimCLR(Method):
-    """Two views of an image find each other among all views of the batch.
+    """Two views of an image pick each other among all views of the batch.
 
-    Batch (``data.TwoViews`` makes it): ``views``, two (B, 3, H, W) float in [0, 1].
-
-    Negatives are those of all ranks.
+    Batch (``data.TwoViews`` makes it): ``views``, two (B, 3, H, W) float in [0, 1].  The negatives are the samples of
+    the batches of all ranks.
 
     Args:
-        encoder: f.  Its batch norm counts per rank; ``trainer.sync_batchnorm`` joins the ranks, as in the paper.
-        dim: width of z, where views are compared.
-        head_layers: of g: 2, or 3 as in version 2.
-        hidden: width of its hidden layers; None: the encoder's.
-        temperature: tau; 0.1 for ImageNet, 0.5 for CIFAR-10 in the paper.
+        encoder: f, the network.  Its batch norm counts per rank; ``trainer.sync_batchnorm`` joins the ranks, as in the
+            paper.
+        dim: Width of z, in which views are compared.
+        head_layers: Number of layers of the head g: 2, or 3 as in version 2.
+        hidden: Width of the head's hidden layers; None: the encoder's.
+        temperature: Temperature of the softmax; 0.1 for ImageNet, 0.5 for CIFAR-10 in the paper.
+
+    Example:
+        >>> import mmcontrast as mmc, torch
+        >>> method = mmc.SimCLR(mmc.TinyConv(), dim=8)
+        >>> out = method({"views": [torch.rand(4, 3, 16, 16), torch.rand(4, 3, 16, 16)]})
+        >>> sorted(out)
+        ['loss', 'mutual_information']
     """
+
+    batch_entries: ClassVar[dict[str, str]] = {"views": "data.augment to TwoViews"}
 
     def __init__(
         self,
@@ -42,12 +51,13 @@ class SimCLR(Method):
     ) -> None:
         super().__init__()
         self.encoder, self.temperature = encoder, temperature
-        between = [hidden or encoder.dim] * (head_layers - 1)
-        self.head = mlp(encoder.dim, *between, dim, norm=True, final_norm=True)
+        widths = [hidden or encoder.dim] * (head_layers - 1)
+        self.head = mlp(encoder.dim, *widths, dim, norm=True, final_norm=True)
 
     def forward(self, batch: dict[str, Any]) -> dict[str, Tensor]:
-        """One batch -> loss (eq. 1) and the bound on mutual information (nats)."""
+        """Computes NT-Xent (eq. 1), and logs its bound on mutual information in nats."""
         first, second = batch["views"][:2]
+        self.require_negatives(len(first))
         z1, z2 = l2_normalize(self.head(self.encoder(torch.cat([first, second])))).chunk(2)  # (B, dim) each
         loss = nt_xent(z1, z2, self.temperature)
         candidates = 2 * len(z1) * world_size() - 1

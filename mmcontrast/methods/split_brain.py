@@ -1,9 +1,9 @@
-"""Split-brain autoencoder: one half tells colors from lightness, the other lightness from colors.
+"""Split-brain autoencoder: one half predicts colors from lightness, the other lightness from colors.
 
-Zhang, Isola, Efros, CVPR 2017.  https://arxiv.org/abs/1611.09842
+Zhang, Isola, Efros, CVPR 2017, https://arxiv.org/abs/1611.09842.
 """
 
-from typing import Any, Literal
+from typing import Any, ClassVar, Literal
 
 import torch
 import torch.nn.functional as F
@@ -27,15 +27,20 @@ class SplitBrain(Method):
     Targets are means over cells of the predicted map, and one bin each, without rebalancing.
 
     Args:
-        lightness: F1, sees L and predicts ab; of 1 or 3 channels.
-        color: F2, sees ab and predicts L; of 2 channels.
+        lightness: F1, the network that sees L and predicts ab; of 1 or 3 channels.
+        color: F2, the network that sees ab and predicts L; of 2 channels.
         predict: "bins", by cross-entropy (eq. 4), or "values", by least squares (eq. 3).
-        stride: pixels per cell of the predicted maps, or the encoders' where that is finer.
-        width: channels of each decoder's first layer.
-        step: of the ab bins, in units of Lab.
-        lightness_bins: of L.
-        features: what ``encoder`` is: "both" halves joined, or one, for comparisons.
+        stride: Pixels per cell of the predicted maps, or the encoders' stride if that is finer.
+        width: Number of channels of each decoder's first layer.
+        step: Distance between the ab bins, in units of Lab.
+        lightness_bins: Number of bins of L.
+        features: What ``encoder`` is: "both" halves joined, or "lightness" or "color" alone, for comparisons.
+
+    Raises:
+        InputError: There are no such features.
     """
+
+    batch_entries: ClassVar[dict[str, str]] = {"image": "data.train to a dataset of images, such as Images"}
 
     def __init__(
         self,
@@ -60,18 +65,18 @@ class SplitBrain(Method):
 
     @property
     def encoder(self) -> Encoder:  # type: ignore[override]
-        """Both halves joined, or the one that ``features`` names."""
+        """Both halves joined, or the half that ``features`` names."""
         return {"both": self.halves, "lightness": self.halves.first, "color": self.halves.second}[self.features]
 
     def forward(self, batch: dict[str, Any]) -> dict[str, Tensor]:
-        """Also gives the loss of each half."""
+        """Computes the sum of the losses of both halves, and logs each."""
         lab = rgb_to_lab(batch["image"])
         ab = self.to_color(self.halves.first.lab_grid(lab))  # (B, Q or 2, h, w)
         lightness = self.to_lightness(self.halves.second.lab_grid(lab))  # (B, levels or 1, h, w)
         target = F.adaptive_avg_pool2d(lab, (ab.shape[2], ab.shape[3]))  # (B, 3, h, w)
         if self.predict == "bins":
-            index, share = self.bins.encode(target[:, 1:])  # one bin, share 1
-            to_color = color_bins(ab, index, share, share.new_ones(ab.shape[1]))
+            index, weight = self.bins.encode(target[:, 1:])  # one bin, of weight 1
+            to_color = color_bins(ab, index, weight, weight.new_ones(ab.shape[1]))
             level = (target[:, 0] / 100 * self.levels).long().clamp(0, self.levels - 1)  # (B, h, w)
             to_lightness = F.cross_entropy(lightness.to(target.dtype), level)
         else:
@@ -82,13 +87,14 @@ class SplitBrain(Method):
 
     @torch.no_grad()
     def colors(self, image: Tensor, temperature: float | None = None) -> Tensor:
-        """Colors of images by their lightness, as the first half tells them.
+        """Predicts the colors of images from their lightness, with the first half.
 
         Args:
-            image: (B, 3, H, W) in [0, 1]; its own colors are not looked at.
-            temperature: of the annealed mean; None: 0.38, Colorization's.
+            image: (B, 3, H, W) in [0, 1]; its own colors are ignored.
+            temperature: Temperature of the annealed mean; None: 0.38, that of Colorization.
+
         Returns:
-            (B, 2, h, w) ab, of ``stride`` pixels a cell.
+            (B, 2, h, w) ab, with ``stride`` pixels per cell.
         """
         ab = self.to_color(self.halves.first.grid(image))
         if self.predict == "values":
@@ -97,7 +103,7 @@ class SplitBrain(Method):
 
     @torch.no_grad()
     def images(self, image: Tensor, sample_key: Tensor) -> dict[str, Tensor]:
-        """Photographs, with colors made of their lightness, and with lightness made of their colors."""
+        """Returns photographs, with colors made of their lightness, and with lightness made of their colors."""
         lab = rgb_to_lab(image)
         ab, lightness = self.colors(image), self.to_lightness(self.halves.second.lab_grid(lab)).float()
         if self.predict == "bins":

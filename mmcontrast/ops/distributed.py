@@ -78,3 +78,25 @@ class _AllReduceSum(torch.autograd.Function):
     @staticmethod
     def backward(ctx: Any, grad: Tensor) -> Tensor:
         return _all_reduce(grad, dist.ReduceOp.SUM)
+
+
+def own_rows(x: Tensor) -> Tensor:
+    """Returns this rank's rows (B, ...) of a gathered tensor (world size * B, ...)."""
+    return x.chunk(world_size())[get_rank()]
+
+
+def apply_shuffled(function: Callable[[Tensor], Tensor], x: Tensor, order: Tensor) -> Tensor:
+    """Applies a function to the rows of all ranks, of which each rank gets a shuffled part.
+
+    Args:
+        function: Maps rows (B, ...) to rows (B, D).
+        x: Tensor (B, ...) on each rank, with the same shape on all.
+        order: Permutation (world size * B,) of all rows, the same on all ranks.
+
+    Returns:
+        The result (world size * B, D) for all rows, in the order of the ranks; without a gradient through ``function``.
+    """
+    if world_size() == 1:
+        return function(x)
+    shuffled = all_gather(function(own_rows(all_gather(x)[order])))
+    return torch.empty_like(shuffled).index_copy_(0, order, shuffled)

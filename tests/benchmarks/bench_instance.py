@@ -113,7 +113,9 @@ def mae(batch: dict[str, Any]) -> tuple[Method, Work]:
 
     def passes() -> None:
         visible = torch.cat(encode_tokens(method.vit, batch["image"], keep=keep), 1)
-        (method.embed(visible).square().mean() + method.decoder(tokens).square().mean()).backward()
+        decoder = method.decoder
+        decoded = decoder.predict(decoder.norm(decoder.blocks(tokens)))
+        (decoder.embed(visible).square().mean() + decoded.square().mean()).backward()
 
     return method, passes
 

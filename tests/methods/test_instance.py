@@ -124,8 +124,8 @@ def test_mae_sees_only_what_it_keeps_and_shows_images():
     noise = torch.where(hidden[..., None], torch.rand(3, 16, 48), patchify(image, 4))
     other = unpatchify(noise, 4, 16, 16)
     key = torch.arange(3)
-    torch.testing.assert_close(method._paint(other, key, 0.75)[0], method._paint(image, key, 0.75)[0])
-    with pytest.raises(InputError, match="whole number"):
+    torch.testing.assert_close(method._predict(other, key, 0.75)[0], method._predict(image, key, 0.75)[0])
+    with pytest.raises(InputError, match="cannot be cut into patches"):
         method.reconstruct(torch.rand(1, 3, 18, 16))
     with pytest.raises(InputError, match="mask_ratio"):
         MAE(vit(), mask_ratio=1.0)

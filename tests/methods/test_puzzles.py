@@ -141,7 +141,7 @@ def test_images_turned_back_and_patches_where_they_were_thought_to_be(image, mon
     assert torch.equal(back[:, :, 3:-3, 3:-3], square)
     patches = relative()
     position = patches.pairs(image, key)[1]
-    monkeypatch.setattr(patches, "_positions", lambda pair: F.one_hot(position, 8).float())
+    monkeypatch.setattr(patches, "_logits", lambda pair: F.one_hot(position, 8).float())
     shown = patches.images(image, key)
     assert torch.equal(shown["guessed"][:, :, 2:-2, 2:-2], shown["two patches"])
     first = shown["two patches"][:, :, 20:34, 20:34]
