@@ -5,15 +5,16 @@ PIP_ARGS ?=
 BIN := .venv/bin
 OFFLINE := HF_HUB_OFFLINE=1 PYTHONWARNINGS=ignore
 
-.PHONY: quickstart app install install-test test test-slow test-oldest test-newest gpu check bench clean
+.PHONY: quickstart app install install-app install-test test test-slow test-oldest test-newest gpu check bench clean
 
 quickstart: install
 	$(OFFLINE) $(BIN)/mmcontrast quickstart
 
-app: install
+app: install-app
 	$(BIN)/mmcontrast app
 
 install: .venv/installed
+install-app: .venv/installed-app
 install-test: .venv/installed-test
 
 .venv/bin/python:
@@ -24,6 +25,10 @@ install-test: .venv/installed-test
 
 .venv/installed: .venv/bin/python pyproject.toml constraints.txt
 	$(BIN)/python -m pip install $(PIP_ARGS) -c constraints.txt -e .
+	@touch $@
+
+.venv/installed-app: .venv/installed
+	$(BIN)/python -m pip install $(PIP_ARGS) -c constraints.txt -e '.[app]'
 	@touch $@
 
 .venv/installed-test: .venv/installed
