@@ -19,7 +19,7 @@ from torch import Tensor
 from mmcontrast.data.datasets.clips import Clips
 from mmcontrast.errors import InputError
 from mmcontrast.methods.frame_encoder import FrameEncoder
-from mmcontrast.models.loading import build
+from mmcontrast.models.building import build
 
 from ._download import run
 

@@ -2,8 +2,8 @@ from .audio import WaveEncoder as WaveEncoder
 from .base import Encoder as Encoder
 from .base import TextEncoder as TextEncoder
 from .base import Tokenizer as Tokenizer
-from .hf import HFImage as HFImage
 from .hf import HFText as HFText
+from .hf_image import HFImage as HFImage
 from .nin import NIN as NIN
 from .openclip import OpenClipImage as OpenClipImage
 from .openclip import OpenClipText as OpenClipText

@@ -1,7 +1,7 @@
-"""Turn a method into files that others can load: a directory, a repository on the hub, ONNX graphs."""
+"""Writes a method to a directory that others can load."""
 
 import shutil
-import tempfile
+import uuid
 from pathlib import Path
 from typing import Any, Literal
 
@@ -14,7 +14,6 @@ from mmcontrast.configurable import Configurable, config_of
 from mmcontrast.encoders.base import Tower
 from mmcontrast.errors import InputError
 from mmcontrast.methods.base import Method
-from mmcontrast.methods.clip import CLIP
 from mmcontrast.models.loading import load
 
 _CARD = """\
@@ -38,126 +37,86 @@ def export(
     dtype: Literal["float16", "float32"] = "float16",
     card: str | None = None,
 ) -> Path:
-    """Write config.yaml, model.safetensors, README.md and what the towers read (tokenizers) to a directory.
+    """Writes config.yaml, model.safetensors, README.md and the tokenizers of a method to a directory.
+
+    The directory appears at once: an export that is interrupted leaves ``out`` as it was.
 
     Args:
-        model: a method, or a name for ``load``.
-        out: the directory; files of an earlier export in it are replaced.
-        dtype: of the stored weights; loading gives float32.  Values that float16 cannot hold stay float32.
-        card: text of the README.md; None: a short one to go on from.
+        model: A method, or a name for ``load``.
+        out: A new or empty directory, or an earlier export, which is replaced; other files in it remain.
+        dtype: Type of the stored weights; values that float16 cannot hold are stored as float32. ``load`` returns
+            float32 in any case.
+        card: Text of the README.md; None writes a short one.
+
     Returns:
         The directory.
+
     Raises:
-        InputError: ``out`` is a file, or ``model`` names none.
+        InputError: ``out`` cannot be written to, or ``model`` is unknown or an encoder alone.
     """
-    method, folder = _method(model), Path(out)
+    folder = Path(out).resolve()
+    _check_target(folder)
+    method = as_method(model)
+    folder.parent.mkdir(parents=True, exist_ok=True)
+    scratch = folder.with_name(f".{folder.name}.{uuid.uuid4().hex[:8]}.part")
+    scratch.mkdir()
+    try:
+        _write(method, scratch, dtype, card, folder.name)
+        _replace(folder, scratch)
+    finally:
+        shutil.rmtree(scratch, ignore_errors=True)
+    return Path(out)
+
+
+def as_method(model: Method | str | Path) -> Method:
+    """Returns a method itself, or loads it by its name.
+
+    Raises:
+        InputError: There is no such model, or it is an encoder alone.
+    """
+    method = model if isinstance(model, Method) else load(model)
+    if not isinstance(method, Method):
+        raise InputError(f"{model} is an encoder alone; wanted a method.")
+    return method
+
+
+def _check_target(folder: Path) -> None:
     if folder.exists() and not folder.is_dir():
-        raise InputError(f"{folder} is a file; wanted a directory to export to")
-    folder.mkdir(parents=True, exist_ok=True)
+        raise InputError(f"{folder} is a file; wanted a directory to export to.")
+    if (folder / "last.ckpt").exists():
+        raise InputError(f"{folder} is a run directory; give another directory to export to.")
+    if folder.is_dir() and any(folder.iterdir()) and not (folder / "model.safetensors").is_file():
+        raise InputError(f"{folder} holds other files; give a new or an empty directory to export to.")
+
+
+def _write(method: Method, folder: Path, dtype: str, card: str | None, title: str) -> None:
     config = {"model": {"method": _portable(method, folder)}}
     (folder / "config.yaml").write_text(yaml.safe_dump(config, sort_keys=False))
     state = {name: _stored(value, dtype) for name, value in method.state_dict().items()}
     save_file(state, folder / "model.safetensors", metadata={"format": "pt"})
-    shutil.copymode(folder / "config.yaml", folder / "model.safetensors")  # safetensors makes it the owner's alone
+    shutil.copymode(folder / "config.yaml", folder / "model.safetensors")  # safetensors allows only the owner to read
     count = sum(p.numel() for p in method.parameters()) / 1e6
-    title = folder.resolve().name
     text = card or _CARD.format(title=title, method=type(method).__name__, parameters=count, dtype=dtype)
     (folder / "README.md").write_text(text)
-    return folder
 
 
-def push_to_hub(
-    model: Method | str | Path,
-    repository: str,
-    private: bool = False,
-    dtype: Literal["float16", "float32"] = "float16",
-    card: str | None = None,
-) -> str:
-    """Export to a repository "USER/NAME" on the Hugging Face hub, for ``load("hf-hub:USER/NAME")``.
-
-    The hub's own login (``hf auth login``) is used.
-
-    Returns:
-        The address of the commit.
-    """
-    from huggingface_hub import HfApi
-
-    api = HfApi()
-    api.create_repo(repository, private=private, exist_ok=True)
-    with tempfile.TemporaryDirectory() as scratch:
-        folder = export(model, Path(scratch) / repository.rpartition("/")[2], dtype, card)
-        return str(api.upload_folder(repo_id=repository, folder_path=folder, commit_message="Export of mmcontrast"))
-
-
-def export_onnx(model: CLIP | str | Path, out: str | Path) -> list[Path]:
-    """Write image.onnx and text.onnx, which make a unit ``vector`` (B, dim) of each image and text, for any B.
-
-    The inputs are ``image`` (B, 3, S, S) float32 in [0, 1], S the image size, and ``tokens`` (B, L) int64 from
-    the tokenizer, which is exported with the directory of `export`.
-
-    Returns:
-        The two files.
-    Raises:
-        InputError: the extra ``export`` is not installed, or the model is no image-text model.
-    """
-    try:
-        import onnx  # noqa: F401
-        import onnxscript  # noqa: F401
-    except ImportError as error:
-        raise InputError(f"ONNX export needs the package {error.name}: pip install 'mmcontrast[export]'") from error
-    clip, folder = _method(model), Path(out)
-    if not isinstance(clip, CLIP):
-        raise InputError(f"ONNX export is for image-text models; {type(clip).__name__} is none")
-    folder.mkdir(parents=True, exist_ok=True)
-    size = clip.image_encoder.image_size
-    assert clip.tokenizer is not None
-    bytes_of_weights = sum(p.numel() * p.element_size() for p in clip.parameters())
-    graphs = {
-        "image": (_Embedder(clip, "embed_image"), torch.rand(2, 3, size, size), {0: "batch"}),
-        "tokens": (
-            _Embedder(clip, "embed_text"),
-            clip.tokenizer(["a photo of a cat", "two dogs"]),
-            {0: "batch", 1: "length"},
-        ),
-    }
-    paths = []
-    for name, (embedder, example, free) in graphs.items():
-        path = folder / ("image.onnx" if name == "image" else "text.onnx")
-        shapes = ({axis: torch.export.Dim(label, min=1) for axis, label in free.items()},)
-        torch.onnx.export(
-            embedder.eval(),
-            (example,),
-            path,
-            input_names=[name],
-            output_names=["vector"],
-            dynamic_shapes=shapes,
-            external_data=bytes_of_weights > 2**30,  # beside the graph, as its format ends at 2 GB
-            verbose=False,
-            dynamo=True,
-        )
-        paths.append(path)
-    return paths
-
-
-class _Embedder(torch.nn.Module):
-    def __init__(self, clip: CLIP, face: Literal["embed_image", "embed_text"]) -> None:
-        super().__init__()
-        self.clip, self.face = clip, face
-
-    def forward(self, x: Tensor) -> Tensor:
-        return getattr(self.clip, self.face)(x)
-
-
-def _method(model: Method | str | Path) -> Method:
-    method = model if isinstance(model, Method) else load(model)
-    if not isinstance(method, Method):
-        raise InputError(f"{model} is an encoder alone; wanted a method")
-    return method
+def _replace(folder: Path, new: Path) -> None:
+    """Puts a finished directory in place of an earlier one, whose other files it takes over."""
+    if not folder.is_dir():
+        new.rename(folder)
+        return
+    old = new.with_name(f"{new.name}.old")
+    folder.rename(old)
+    new.rename(folder)
+    for path in old.iterdir():
+        if not (folder / path.name).exists():
+            path.rename(folder / path.name)
+    shutil.rmtree(old)
 
 
 def _portable(part: Configurable, folder: Path) -> dict[str, Any]:
-    """The config of a method or tower, pointing to files below ``folder`` and to no pretrained weights."""
-    node = config_of(part)
+    """Returns the config of a method or tower that points to files below ``folder`` and to no initial weights."""
+    node: dict[str, Any] = config_of(part)
     arguments = node["init_args"]
     for name, value in part.init_args.items():
         if isinstance(value, Configurable):
@@ -169,7 +128,7 @@ def _portable(part: Configurable, folder: Path) -> dict[str, Any]:
 
 
 def _stored(value: Tensor, dtype: str) -> Tensor:
-    value = value.detach().cpu().clone().contiguous()  # clone: tied weights are stored twice, as safetensors wants
+    value = value.detach().cpu().clone().contiguous()  # safetensors stores tied weights twice, as separate tensors
     if not value.is_floating_point():
         return value
     small = value.to(getattr(torch, dtype))

@@ -16,7 +16,7 @@ from mmcontrast.apps.page import page, start
 from PIL import Image
 
 from mmcontrast.data.io.decode import decode, resize
-from mmcontrast.models.loading import bundled
+from mmcontrast.models import bundled
 
 CLICKS = 10
 

@@ -10,8 +10,9 @@ from mmcontrast.configurable import config_of
 from mmcontrast.encoders import HFText, OpenClipText, TimmEncoder, TinyConv, TinyText
 from mmcontrast.errors import InputError
 from mmcontrast.methods import CLIP, SigLIP
+from mmcontrast.models import bundled, load, load_encoder
+from mmcontrast.models.building import build
 from mmcontrast.models.exporting import export
-from mmcontrast.models.loading import build, bundled, load, load_encoder
 from tests import checkpoints
 
 TEXTS = ["a photo of the old temple", "two dog"]

@@ -7,7 +7,7 @@ from safetensors.torch import load_file
 from mmcontrast.encoders import TimmEncoder, TinyConv, TinyText
 from mmcontrast.errors import InputError
 from mmcontrast.methods import CLIP
-from mmcontrast.models.exporting import export, export_onnx, push_to_hub
+from mmcontrast.models import export, export_onnx, push_to_hub
 from mmcontrast.models.loading import load
 
 
