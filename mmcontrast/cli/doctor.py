@@ -1,6 +1,5 @@
-"""``mmcontrast doctor``: is this installation sound?"""
+"""``mmcontrast doctor``: checks of this installation, and of the geometry of scenes."""
 
-import argparse
 import importlib.metadata
 import importlib.util
 import os
@@ -9,6 +8,9 @@ import shutil
 import textwrap
 from collections.abc import Callable
 from pathlib import Path
+from typing import Annotated
+
+from typer import Option
 
 PACKAGES = (
     "torch", "torchvision", "lightning", "jsonargparse", "timm", "transformers", "open_clip_torch", "safetensors",
@@ -21,10 +23,23 @@ class Problem(Exception):
     """A check that failed; the message says what to do."""
 
 
-def run(args: argparse.Namespace) -> int:
-    """Prints one line per check, or the table of ``--scene``; returns 1 if anything is wrong."""
-    if args.scene:
-        return _scene(args)
+def doctor(
+    scene: Annotated[
+        str | None, Option(metavar="PATH", help="Folder or archive of posed RGB-D scenes to check instead.")
+    ] = None,
+    depth_unit: Annotated[
+        float | None, Option(metavar="METERS", help="Length of one unit of the scenes' depth images, in meters.")
+    ] = None,
+) -> int:
+    """Check this installation, or the geometry of RGB-D scenes.
+
+    Prints one line for each check, or a table of scenes. The exit code is 1 if anything is wrong.
+
+      mmcontrast doctor
+      mmcontrast doctor --scene scene/
+    """
+    if scene:
+        return _scene(scene, depth_unit)
     failed = 0
     for name, check in CHECKS:
         try:
@@ -37,20 +52,21 @@ def run(args: argparse.Namespace) -> int:
     return int(failed > 0)
 
 
-def _scene(args: argparse.Namespace) -> int:
+def _scene(scene: str, depth_unit: float | None) -> int:
+    """Prints the table of a scene's frames; returns 1 if the geometry is not sound."""
     import warnings
 
     from mmcontrast.data.rgbd.check import report, table
 
     with warnings.catch_warnings():
         warnings.simplefilter("ignore", UserWarning)  # the table lists the frames they are about
-        rows = report(args.scene, args.depth_unit)
+        rows = report(scene, depth_unit)
     print(table(rows))
     return int(any(row.get("verdict", "sound") != "sound" for row in rows))
 
 
 def version(package: str) -> str | None:
-    """An installed package's version, or None."""
+    """Returns an installed package's version, or None."""
     try:
         return importlib.metadata.version(package)
     except importlib.metadata.PackageNotFoundError:
@@ -58,12 +74,12 @@ def version(package: str) -> str | None:
 
 
 def python() -> str:
-    """Interpreter and platform; pip has checked the version."""
+    """Returns the interpreter and the platform; pip has checked the version."""
     return f"{platform.python_version()} on {platform.system()} {platform.machine()}"
 
 
 def packages() -> str:
-    """What has to be there."""
+    """Checks that the packages that every command needs are installed."""
     if missing := [name for name in PACKAGES if not version(name)]:
         raise Problem(f"missing {', '.join(missing)}: pip install {' '.join(missing)}")
     return ", ".join(
@@ -72,7 +88,7 @@ def packages() -> str:
 
 
 def torchvision() -> str:
-    """torch and torchvision come in pairs, and a mismatch shows only when an operator is missing."""
+    """Checks that torch and torchvision match: a mismatch shows only when an operator is missing."""
     import torch
 
     try:
@@ -88,7 +104,7 @@ def torchvision() -> str:
 
 
 def opencv() -> str:
-    """Two OpenCV packages overwrite each other's files."""
+    """Checks that there is one OpenCV package: two overwrite each other's files."""
     import cv2
 
     others = [name for name in ("opencv-python", "opencv-contrib-python") if version(name)]
@@ -98,15 +114,15 @@ def opencv() -> str:
 
 
 def video() -> str:
-    """Readers of video files."""
-    found = [f"{name} {version(name)}" for name in ("decord", "av") if importlib.util.find_spec(name)]
-    if not found:
+    """Returns the readers of video files."""
+    readers = [f"{name} {version(name)}" for name in ("decord", "av") if importlib.util.find_spec(name)]
+    if not readers:
         raise Problem("neither decord nor av: videos cannot be read; pip install av")
-    return ", ".join(found)
+    return ", ".join(readers)
 
 
 def device() -> str:
-    """GPUs, or the reason why there are none."""
+    """Returns the GPUs, or the reason why there are none."""
     import torch
 
     if torch.cuda.is_available():
@@ -117,7 +133,7 @@ def device() -> str:
 
 
 def threads() -> str:
-    """Cores and threads."""
+    """Returns the numbers of cores and threads."""
     import torch
 
     cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count()
@@ -127,7 +143,7 @@ def threads() -> str:
 
 
 def shared_memory() -> str:
-    """Data workers hand batches over in it."""
+    """Checks the shared memory, by which data workers hand over batches."""
     if not Path("/dev/shm").is_dir():
         return "not used on this platform"
     free = shutil.disk_usage("/dev/shm").free / 2**20
@@ -137,7 +153,7 @@ def shared_memory() -> str:
 
 
 def disk() -> str:
-    """Room for runs."""
+    """Checks the room for runs."""
     free = shutil.disk_usage(".").free / 2**30
     if free < 1:
         raise Problem(f"{free:.1f} GiB free in {Path.cwd()}; a run wants at least 1 GiB")
@@ -145,8 +161,8 @@ def disk() -> str:
 
 
 def weights() -> str:
-    """Bundled models load."""
-    from mmcontrast.models.loading import bundled, load
+    """Checks that the bundled models load."""
+    from mmcontrast.models import bundled, load
 
     for name in bundled():
         try:
@@ -157,7 +173,7 @@ def weights() -> str:
 
 
 def optional() -> str:
-    """What is not needed for everything."""
+    """Returns the versions of optional packages."""
     return ", ".join(f"{name} {version(name) or 'absent'}" for name in OPTIONAL)
 
 

@@ -1,33 +1,47 @@
-"""``mmcontrast eval``: one subcommand per evaluation, each in its own module; results are JSON on stdout."""
+"""``mmcontrast eval``: one command per evaluation."""
 
-from mmcontrast.cli.eval_classification import add_few_label, add_knn, add_probe
-from mmcontrast.cli.eval_colorization import add_colorize
-from mmcontrast.cli.eval_dense import add_correspondence, add_dense
-from mmcontrast.cli.eval_image_text import add_retrieval, add_zero_shot
-from mmcontrast.cli.eval_segmentation import add_segment
-from mmcontrast.cli.eval_sound import add_sound_probe
-from mmcontrast.cli.eval_video import add_davis, add_keypoints
+import argparse
+import importlib
+from typing import Any, ClassVar
 
-COMMANDS = (
-    add_knn,
-    add_probe,
-    add_few_label,
-    add_segment,
-    add_sound_probe,
-    add_zero_shot,
-    add_retrieval,
-    add_davis,
-    add_keypoints,
-    add_dense,
-    add_correspondence,
-    add_colorize,
-)
+import typer
+
+from mmcontrast.cli.commands import LazyGroup, PassThrough
 
 
-def add_parsers(subparsers) -> None:
-    """Adds ``eval`` and its subcommands; each sets ``run``, a function of the parsed arguments."""
-    text = "Measure a model on labeled data. The figures are JSON on stdout; progress goes to stderr."
-    parser = subparsers.add_parser("eval", help="measure a model on labeled data", description=text)
-    commands = parser.add_subparsers(dest="command", metavar="WHAT", required=True)
-    for add in COMMANDS:
-        add(commands)
+class Eval(LazyGroup):
+    """Measure a model on labeled data.
+
+    Each evaluation prints its figures as JSON.
+    """
+
+    targets: ClassVar[dict[str, str]] = {
+        "knn": "eval_classification:knn",
+        "probe": "eval_classification:probe",
+        "few-label": "eval_classification:few_label",
+        "segment": "eval_segmentation:segment",
+        "sound-probe": "eval_sound:sound_probe",
+        "zero-shot": "eval_image_text:zero_shot",
+        "retrieval": "eval_image_text:retrieval",
+        "davis": "eval_video:davis",
+        "keypoints": "eval_video:keypoints",
+        "dense": "eval_dense:dense",
+        "correspondence": "eval_dense:correspondence",
+        "colorize": "eval_colorization:colorize",
+    }
+
+    def get_command(self, ctx: typer.Context | None, cmd_name: str) -> Any:  # type: ignore[override]
+        """Imports a command; modules that have only parsers yet are run through these."""
+        module, _, function = self.targets.get(cmd_name, "eval:").partition(":")
+        add = getattr(importlib.import_module(f"mmcontrast.cli.{module}"), f"add_{function}", None)
+        if add is None:
+            return super().get_command(ctx, cmd_name)
+
+        class Parser(PassThrough):
+            def invoke(self, ctx: Any) -> int:
+                parser = argparse.ArgumentParser("mmcontrast eval")
+                add(parser.add_subparsers())
+                args = parser.parse_args([cmd_name, *ctx.args])
+                return int(args.run(args))
+
+        return Parser(cmd_name, help=add.__doc__, add_help_option=False)

@@ -6,7 +6,8 @@ import sys
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from mmcontrast.cli.predict_track import add_propagation, propagator
+from mmcontrast.cli.predict_track import add_propagation
+from mmcontrast.cli.propagation import propagator
 from mmcontrast.errors import InputError
 
 if TYPE_CHECKING:
@@ -84,7 +85,21 @@ def _tracker(args: argparse.Namespace) -> Any:
     from mmcontrast.predict.baselines import FlowTracker, IdentityTracker
 
     floors = {"flow": FlowTracker, "identity": IdentityTracker}
-    return floors[args.model]() if args.model in floors else propagator(args)
+    return (
+        floors[args.model]()
+        if args.model in floors
+        else propagator(
+            args.model,
+            args.preset,
+            args.context,
+            args.topk,
+            args.radius,
+            args.temperature,
+            args.resolution,
+            "float32",
+            args.device,
+        )
+    )
 
 
 def _print(result: dict[str, Any], out: Path | None) -> int:

@@ -1,123 +1,131 @@
-"""The program ``mmcontrast``.  Imports what a command needs when it runs, so that ``--help`` is instant."""
+"""The program ``mmcontrast``: its commands, and one sentence for every error."""
 
-import argparse
 import errno
 import importlib
 import os
 import sys
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
+from typing import Annotated, Any, ClassVar
+
+import typer
+from typer import Option
+from typer.exceptions import TyperException
 
 from mmcontrast import __version__
+from mmcontrast.cli.commands import LazyGroup, group
+from mmcontrast.cli.terminal import say
 from mmcontrast.errors import InputError
 
 # What the file system answers where the program is not at fault.
-_REFUSED = {errno.EACCES, errno.EPERM, errno.EROFS, errno.ENOSPC, errno.EDQUOT}
+_REFUSED = {
+    errno.EACCES, errno.EPERM, errno.EROFS, errno.ENOSPC, errno.EDQUOT, errno.EFBIG, errno.ENAMETOOLONG, errno.ENOTDIR,
+    errno.EISDIR, errno.ENOENT, errno.EIO,
+}  # fmt: skip
 
-FIT_HELP = """\
-A config names a model, the data and the trainer; every constructor argument in
-it is also a flag:
-
-  mmcontrast fit -c configs/smoke/clip.yaml --model.lr 3e-4 --data.batch_size 8
-  mmcontrast fit -c configs/clip/lite.yaml --resume        after an interruption
-  torchrun --nproc-per-node 8 -m mmcontrast fit -c CONFIG  eight GPUs
-
---help-all lists all of them, --print_config writes the complete config."""
+# Packages whose errors tell of the world outside, such as a hub that cannot be reached, and not of a fault.
+_OUTSIDE = {"huggingface_hub", "httpx", "httpcore", "requests", "urllib", "urllib3", "socket", "ssl", "mlflow", "wandb"}
 
 
-def _fit_parser(commands: "argparse._SubParsersAction[argparse.ArgumentParser]", name: str, text: str) -> None:
-    parser = commands.add_parser(
-        name, help=text, description=FIT_HELP, formatter_class=argparse.RawDescriptionHelpFormatter, allow_abbrev=False
-    )
-    parser.add_argument("--run-dir", metavar="DIR", help="run directory (default: runs/ and the config's name)")
-    if name == "fit":
-        parser.add_argument("--help-all", action="store_true", help="every flag of model, data and trainer")
-        parser.add_argument("--resume", action="store_true", help="go on from the run's last complete checkpoint")
-        parser.add_argument("--overwrite", action="store_true", help="start again in a directory that holds a run")
-        parser.add_argument(
-            "--save-every", type=int, default=1000, metavar="N", help="steps between checkpoints within an epoch"
-        )
-    parser.set_defaults(train=name)
+class Program(LazyGroup):
+    """Learn representations without labels, then classify, match and track with them.
+
+    Reports go to stdout as JSON, progress and messages to stderr. Commands write files only where --out says. Exit
+    codes: 0 done, 1 some inputs failed, 2 wrong usage, 130 interrupted.
+    """
+
+    targets: ClassVar[dict[str, str]] = {
+        "fit": "fit:fit",
+        "validate": "fit:validate",
+        "eval": "eval:Eval",
+        "predict": "predict:Predict",
+        "export": "export:export",
+        "app": "app:app",
+        "data": "data:Data",
+        "list": "listing:list_names",
+        "doctor": "doctor:doctor",
+        "quickstart": "quickstart:quickstart",
+    }
 
 
-def _export_parser(commands: "argparse._SubParsersAction[argparse.ArgumentParser]") -> None:
-    parser = commands.add_parser("export", help="write a model as a folder that loads anywhere, or as ONNX")
-    parser.add_argument("model", help="a run directory, a bundled name, or what else mmcontrast.load takes")
-    parser.add_argument("out", help="folder to write to; with --hub, the repository USER/NAME")
-    parser.add_argument("--dtype", choices=("float16", "float32"), default="float16", help="of the stored weights")
-    form = parser.add_mutually_exclusive_group()
-    form.add_argument("--onnx", action="store_true", help="write image.onnx and text.onnx instead")
-    form.add_argument("--hub", action="store_true", help="upload to the Hugging Face hub instead")
-    parser.set_defaults(run=_export)
+def program() -> Any:
+    """Returns the program with all its commands; none of them is imported before it is needed."""
+    return group(Program, "mmcontrast", typer.Typer(rich_markup_mode=None, callback=_options))
 
 
-def _export(args: argparse.Namespace) -> int:
-    from mmcontrast.models import exporting
-
-    if args.onnx:
-        written = list(map(str, exporting.export_onnx(args.model, args.out)))
-    elif args.hub:
-        written = [exporting.push_to_hub(args.model, args.out, dtype=args.dtype)]
-    else:
-        written = sorted(map(str, exporting.export(args.model, args.out, args.dtype).iterdir()))
-    print(*written, sep="\n")
-    return 0
+def _options(
+    version: Annotated[
+        bool, Option("--version", help="Print the version.", is_eager=True, callback=lambda value: _version(value))
+    ] = False,
+) -> None:
+    """Holds the options of the program itself."""
 
 
-def _module_command(module: str, function: str = "run") -> Callable[[argparse.Namespace], int]:
-    return lambda args: getattr(importlib.import_module(module), function)(args)
-
-
-def build_parser() -> argparse.ArgumentParser:
-    """All commands; none of them imports torch."""
-    parser = argparse.ArgumentParser(
-        prog="mmcontrast", description="Learn representations without labels, then classify, match and track with them."
-    )
-    parser.add_argument("--version", action="version", version=f"mmcontrast {__version__}")
-    commands = parser.add_subparsers(title="commands", metavar="COMMAND", required=True)
-    _fit_parser(commands, "fit", "train a method from a config")
-    _fit_parser(commands, "validate", "validation figures of a run as JSON")
-    for module in ("cli.eval", "cli.predict", "apps.cli", "cli.quickstart"):
-        importlib.import_module(f"mmcontrast.{module}").add_parsers(commands)
-    _export_parser(commands)
-    listing = commands.add_parser("list", help="bundled models, methods, encoders, data sets and configs")
-    listing.set_defaults(run=_module_command("mmcontrast.cli.listing"))
-    doctor = commands.add_parser("doctor", help="check this installation, or a scene's geometry")
-    doctor.add_argument("--scene", metavar="PATH", help="check posed RGB-D scenes instead: a folder or archive")
-    doctor.add_argument("--depth-unit", type=float, metavar="M", help="meters per unit of their depth")
-    doctor.set_defaults(run=_module_command("mmcontrast.cli.doctor"))
-    return parser
+def _version(value: bool) -> None:
+    if value:
+        print(f"mmcontrast {__version__}")
+        raise typer.Exit
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
     """Runs one command.
 
+    Args:
+        arguments: The command line without the program's name. None takes it from ``sys.argv``.
+
     Returns:
-        0; 1 when the work failed or some inputs did; 2 when the command line or an input cannot be used; 130 for
-        Ctrl-C.
+        0; 1 if the work failed or some inputs did; 2 if the command line or an input cannot be used; 130 after Ctrl-C.
     """
-    parser = build_parser()
-    args, rest = parser.parse_known_args(arguments)
     try:
-        if hasattr(args, "train"):
-            train = importlib.import_module("mmcontrast.train.cli")
-            return int(train.run(args.train, args, rest))
-        if rest:
-            parser.error(f"unknown arguments: {' '.join(rest)}")
-        return int(args.run(args))
+        code = program().main(arguments, prog_name="mmcontrast", standalone_mode=False)
+        return code if isinstance(code, int) else 0
     except InputError as error:
-        print(f"mmcontrast: {error}", file=sys.stderr)
+        say(str(error))
         return 2
-    except KeyboardInterrupt:
-        print("mmcontrast: interrupted", file=sys.stderr)
+    except TyperException as error:
+        return _usage(error)
+    except (KeyboardInterrupt, typer.Abort):
+        say("interrupted")
         return 130
     except BrokenPipeError:  # the reader of stdout, such as head, has enough
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         return 0
-    except OSError as error:
-        if error.errno not in _REFUSED:
+    except Exception as error:
+        if os.environ.get("MMCONTRAST_TRACEBACK"):
             raise
-        print(f"mmcontrast: {error.filename or 'a file'}: {error.strerror}", file=sys.stderr)
+        say(sentence(error))
         return 1
+
+
+def _usage(error: TyperException) -> int:
+    """Prints a mistake of usage as one sentence, or the help of a group that was called without a command."""
+    context = getattr(error, "ctx", None)
+    if type(error).__name__ == "NoArgsIsHelpError":
+        print(error.message, file=sys.stderr)
+        return 2
+    message = " ".join(error.format_message().split()).replace("Value error, ", "")
+    path = context.command_path if context else "mmcontrast"
+    say(f"{message}{'' if message.endswith(('.', '?')) else '.'} See {path} --help.")
+    return 2
+
+
+def sentence(error: Exception) -> str:
+    """Returns what to tell the user of an error that no command has foreseen."""
+    text = next((line.strip() for line in str(error).splitlines() if line.strip()), "")[:300] or type(error).__name__
+    packages = {kind.__module__.partition(".")[0] for kind in type(error).__mro__}
+    if isinstance(error, OSError) and error.errno in _REFUSED:
+        return f"{error.filename or 'a file'}: {error.strerror}"
+    if type(error).__name__ == "OutOfMemoryError" or isinstance(error, MemoryError):
+        return "the memory is used up; give a smaller --batch-size or --resolution"
+    if isinstance(error, ModuleNotFoundError):
+        extras = importlib.import_module("mmcontrast.extras")
+        line = extras.pip_line(error.name or "") or f"pip install {error.name}"
+        return f"this needs the package {error.name}, which is not installed; run: {line}"
+    if packages & _OUTSIDE or isinstance(error, ConnectionError | TimeoutError):
+        return text
+    return (
+        f"{type(error).__name__}: {text}. This is a fault of mmcontrast; "
+        "set MMCONTRAST_TRACEBACK=1 to see where it happened"
+    )
 
 
 if __name__ == "__main__":

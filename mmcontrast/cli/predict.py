@@ -1,18 +1,20 @@
-"""``mmcontrast predict``: one subcommand per predictor, each in its own module."""
+"""``mmcontrast predict``: one command per predictor."""
 
-from mmcontrast.cli.predict_colorize import add_colorize
-from mmcontrast.cli.predict_features import add_features
-from mmcontrast.cli.predict_match import add_match
-from mmcontrast.cli.predict_track import add_track
-from mmcontrast.cli.predict_zero_shot import add_zero_shot
+from typing import ClassVar
 
-COMMANDS = (add_zero_shot, add_track, add_match, add_features, add_colorize)
+from mmcontrast.cli.commands import LazyGroup
 
 
-def add_parsers(subparsers) -> None:
-    """Adds ``predict`` and its subcommands; each sets ``run``, a function of the parsed arguments."""
-    text = "Use a model on files and folders."
-    parser = subparsers.add_parser("predict", help="use a model on files and folders", description=text)
-    commands = parser.add_subparsers(dest="command", metavar="WHAT", required=True)
-    for add in COMMANDS:
-        add(commands)
+class Predict(LazyGroup):
+    """Use a model on files and folders.
+
+    Tables have one row per input; an input that cannot be read has its reason in the column error.
+    """
+
+    targets: ClassVar[dict[str, str]] = {
+        "zero-shot": "predict_zero_shot:zero_shot",
+        "track": "predict_track:track",
+        "match": "predict_match:match",
+        "features": "predict_features:features",
+        "colorize": "predict_colorize:colorize",
+    }

@@ -1,84 +1,62 @@
-"""``mmcontrast predict colorize``: gray photographs in, colored ones out."""
+"""``mmcontrast predict colorize``: color gray photographs."""
 
-import argparse
-import csv
-import json
-import sys
-from pathlib import Path
+from typing import Annotated
 
-from mmcontrast.cli.output import output_folder
+from typer import Option
+
+from mmcontrast.cli.csv_table import open_csv
+from mmcontrast.cli.options import BatchSize, Device, Dtype, Model, Overwrite, Paths, RequiredOut, Resolution, SafeCSV
+from mmcontrast.cli.output import OutputFolder
+from mmcontrast.cli.report import report
+from mmcontrast.cli.terminal import progress, say
 from mmcontrast.errors import InputError
 
 
-def add_colorize(subparsers) -> None:
-    """Adds the ``colorize`` subcommand."""
-    parser = subparsers.add_parser(
-        "colorize",
-        help="color gray photographs",
-        description="Color photographs by their lightness. Writes NAME.png at full size for each, and colorize.csv "
-        "with one row per file: path, output, error.",
-        epilog="example: mmcontrast predict colorize --out out/ photos/",
-    )
-    parser.add_argument("paths", nargs="+", metavar="PATH", help="an image, or a folder searched at any depth")
-    parser.add_argument(
-        "--model",
-        default="colorization-lite",
-        metavar="M",
-        help="trained by Colorization or SplitBrain (default: %(default)s)",
-    )
-    parser.add_argument("--out", required=True, metavar="DIR", help="folder to write to")
-    parser.add_argument("--resolution", type=int, metavar="S", help="short side at which the network sees images")
-    parser.add_argument("--temperature", type=float, metavar="T", help="near 0 vivid and patchy, at 1 pale and smooth")
-    parser.add_argument("--batch-size", type=int, default=8, metavar="N", help="images at once (default: 8)")
-    parser.add_argument("--device", metavar="D", help="cpu, cuda, cuda:1, ... (default: CUDA where there is one)")
-    parser.set_defaults(run=run_colorize)
+def colorize(
+    paths: Paths,
+    out: RequiredOut,
+    overwrite: Overwrite = False,
+    model: Model = "colorization-lite",
+    temperature: Annotated[
+        float | None,
+        Option(
+            metavar="T",
+            help="Temperature of the mean: vivid and patchy near 0, pale and smooth at 1. Without it, the model's.",
+        ),
+    ] = None,
+    safe_csv: SafeCSV = False,
+    batch_size: BatchSize = 8,
+    resolution: Resolution = None,
+    dtype: Dtype = "float32",
+    device: Device = None,
+) -> int:
+    """Color gray photographs.
 
+    Writes NAME.png at full size for each photograph, and colorize.csv with one row per file: path, output, error. The
+    model is one that Colorization or SplitBrain has trained.
 
-def run_colorize(args: argparse.Namespace) -> int:
-    """Prints a summary as JSON; returns 0, or 1 when an image could not be read."""
+      mmcontrast predict colorize --out out/ photos/
+    """
     from PIL import Image
-    from tqdm import tqdm
 
     from mmcontrast.inference.image_batches import image_files
     from mmcontrast.predict.colorize import Colorizer
 
-    files = image_files(*args.paths)
-    if not files:
-        raise InputError(f"no images in {', '.join(args.paths)}")
-    color = Colorizer(
-        args.model,
-        device=args.device,
-        batch_size=args.batch_size,
-        resolution=args.resolution,
-        temperature=args.temperature,
+    if not (files := image_files(*paths)):
+        raise InputError(f"no images in {', '.join(paths)}")
+    predict = Colorizer(
+        model, device=device, batch_size=batch_size, resolution=resolution, dtype=dtype, temperature=temperature
     )
-    out = output_folder(args.out)
-    errors = 0
-    with (out / "colorize.csv").open("w", encoding="utf-8", errors="backslashreplace", newline="") as stream:
-        rows = csv.writer(stream, lineterminator="\n")
-        rows.writerow(("path", "output", "error"))
-        images = tqdm(color.stream(files), total=len(files), unit="image", disable=None, leave=False)
-        for file, target, result in zip(files, _targets(files, out), images, strict=True):
+    folder, errors = OutputFolder(out, overwrite, files), 0
+    with open_csv(folder / "colorize.csv", ("path", "output", "error"), safe_csv) as write:
+        for file, result in zip(files, progress(predict.stream(files), len(files), "image"), strict=True):
             if result.value is None:
                 errors += 1
-                rows.writerow((file, "", (result.error or "").removeprefix(f"{file}: ")))
+                write((str(file), "", (result.error or "").removeprefix(f"{file}: ")))
             else:
+                target = folder.free(f"{file.stem}.png")
                 Image.fromarray(result.value.image).save(target)
-                rows.writerow((file, target, ""))
-    print(json.dumps({"out": str(out), "images": len(files), "errors": errors}))
+                write((str(file), str(target), ""))
     if errors:
-        print(f"mmcontrast: {errors} of {len(files)} files could not be read; see {out}/colorize.csv.", file=sys.stderr)
-    return 1 if errors else 0
-
-
-def _targets(files: list[Path], out: Path) -> list[Path]:
-    """NAME.png of each file, with underscores where a name comes again; no file that is read is written over."""
-    taken = {file.resolve() for file in files}
-    targets = []
-    for file in files:
-        target = out / f"{file.stem}.png"
-        while target.resolve() in taken:
-            target = target.with_stem(target.stem + "_")
-        taken.add(target.resolve())
-        targets.append(target)
-    return targets
+        say(f"{errors} of {len(files)} files could not be read; see {folder.path / 'colorize.csv'}.")
+    return report(model=model, data=paths, metrics={}, counts={"images": len(files), "errors": errors}, out=folder)

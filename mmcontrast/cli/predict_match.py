@@ -1,155 +1,162 @@
 """``mmcontrast predict match``: find points of one image in others, or in every frame of a video."""
 
-import argparse
-import csv
-import json
-import sys
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator, Sequence
+from functools import partial
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Annotated, Any
 
-from mmcontrast.cli.output import output_folder, refuse_to_overwrite
+from typer import Argument, Option
+
+from mmcontrast.cli.csv_table import open_csv
+from mmcontrast.cli.options import (
+    Device,
+    Dtype,
+    Model,
+    Overwrite,
+    Points,
+    RequiredOut,
+    Resolution,
+    SafeCSV,
+    points_of,
+)
+from mmcontrast.cli.output import OutputFolder
+from mmcontrast.cli.report import report
+from mmcontrast.cli.terminal import progress, say
 from mmcontrast.errors import InputError
-from mmcontrast.inference.points import parse_points
 
 if TYPE_CHECKING:
-    import numpy as np
-
     from mmcontrast.data.io.video import Video
     from mmcontrast.predict.match import DescriptorMatcher
+    from mmcontrast.predict.results import ImageArray
 
-EXAMPLES = """examples:
-  mmcontrast predict match --reference a.png --at 120,80 --image b.png --out o/
-  mmcontrast predict match --reference a.png --at 120,80 200,95 --image dir/ \\
-    --out o/
-  mmcontrast predict match --reference a.png --at 120,80 --video in.mp4 --out o/"""
 COLUMNS = ("image", "point", "at_x", "at_y", "x", "y", "distance", "confidence", "error")
+# The name of an image, the image or what is wrong with it, and what writes its drawing.
+Step = tuple[str, Any, Callable[[Any], None]]
 
 
-def add_match(subparsers) -> None:
-    """Adds the ``match`` subcommand."""
-    parser = subparsers.add_parser(
-        "match",
-        help="find points of one image in others",
-        description="Find points of a reference image in other images or in a video by their\n"
-        "descriptors. Writes matches.csv, and NAME.png per image (reference, matches,\n"
-        "heat map) or matches.mp4 for a video.",
-        epilog=EXAMPLES,
-        formatter_class=argparse.RawDescriptionHelpFormatter,
-    )
-    parser.add_argument("--reference", required=True, metavar="F", help="the image that the points are in")
-    parser.add_argument(
-        "--at", required=True, nargs="+", action="extend", metavar="X,Y", help="points of it, in pixels"
-    )
-    where = parser.add_mutually_exclusive_group(required=True)
-    where.add_argument(
-        "--image", nargs="+", action="extend", metavar="PATH", help="images, or folders of images, to look in"
-    )
-    where.add_argument("--video", metavar="F", help="a video file or a folder of frames to look in")
-    parser.add_argument("--out", required=True, metavar="DIR", help="folder to write to")
-    parser.add_argument(
-        "--model", default="don-lite", metavar="M", help="model name or folder; lab: no model (default: %(default)s)"
-    )
-    parser.add_argument("--resolution", type=int, metavar="S", help="short side at which the network sees images")
-    parser.add_argument("--device", metavar="D", help="cpu, cuda, cuda:1, ... (default: CUDA where there is one)")
-    parser.set_defaults(run=run_match)
+def match(
+    reference: Annotated[str, Option(metavar="FILE", help="Image that the points are in.")],
+    points: Points,
+    out: RequiredOut,
+    paths: Annotated[
+        list[str] | None, Argument(metavar="PATH", help="Images, and folders that are searched at any depth.")
+    ] = None,
+    video: Annotated[str | None, Option(metavar="FILE", help="Video file, or folder of frames.")] = None,
+    overwrite: Overwrite = False,
+    model: Model = "don-lite",
+    safe_csv: SafeCSV = False,
+    resolution: Resolution = None,
+    dtype: Dtype = "float32",
+    device: Device = None,
+) -> int:
+    """Find points of a reference image in other images or in a video.
 
+    Writes matches.csv, and NAME.png for each image (the reference, its matches, a heat map of distances) or
+    matches.mp4 for a video. The model lab compares colors and needs no training.
 
-def run_match(args: argparse.Namespace) -> int:
-    """Prints a summary as JSON; returns 0, or 1 when an image or a part of the video could not be read."""
-    points = parse_points(";".join(args.at), "--at")
+      mmcontrast predict match b.png --reference a.png --points 120,80 --out o/
+      mmcontrast predict match photos/ --reference a.png --points 120,80 \\
+        --points 200,95 --out o/
+      mmcontrast predict match --video in.mp4 --reference a.png --points 120,80 \\
+        --out o/
+    """
     from mmcontrast.data.io.decode import decode
     from mmcontrast.data.io.video import open_video
     from mmcontrast.inference.image_batches import image_files
     from mmcontrast.predict.match import DescriptorMatcher
 
-    video = open_video(args.video) if args.video else None
-    files = image_files(*args.image or ())
-    if video:
-        refuse_to_overwrite(args.video, args.out, Path(args.out, "matches.mp4"))
-    if not video and not files:
-        raise InputError(f"no images in {', '.join(args.image)}")
-    match = DescriptorMatcher(args.model, device=args.device, resolution=args.resolution)
-    reference = decode(args.reference)
-    match.set_reference(reference)
-    match.check(points)
-    out = output_folder(args.out)
-    errors = count = 0
-    with (out / "matches.csv").open("w", newline="", encoding="utf-8") as table:
-        rows = csv.DictWriter(table, COLUMNS, lineterminator="\n")
-        rows.writeheader()
-        steps = _video(video, out) if video else _images(files, out, Path(args.reference))
-        for name, image, keep in steps:
-            count += 1
-            if isinstance(image, str):
-                errors += 1
-                rows.writerow({"image": name, "error": image.removeprefix(f"{name}: ")})
-                continue
-            records, photo = match_one(match, reference, points, image)
-            rows.writerows({"image": name, **record} for record in records)
-            keep(photo)
-    print(json.dumps({"out": str(out), "images": count, "points": len(points), "errors": errors}))
-    if errors:
-        where = f"the error column of {out / 'matches.csv'}"
-        print(f"mmcontrast: {errors} of {count} files could not be read; see {where}.", file=sys.stderr)
-    if video and video.problem:
-        print(f"mmcontrast: {video.problem}", file=sys.stderr)
-    return 1 if errors or (video and video.problem) else 0
+    places = points_of(points or [])
+    if bool(paths) == bool(video):
+        raise InputError("say where to look for the points: either in PATH... or in --video FILE")
+    opened, files = open_video(video) if video else None, image_files(*paths or ())
+    if not opened and not files:
+        raise InputError(f"no images in {', '.join(paths or ())}")
+    matcher = DescriptorMatcher(model, device=device, resolution=resolution, dtype=dtype)
+    image = decode(reference)
+    matcher.set_reference(image)
+    matcher.check(places)
+    folder = OutputFolder(out, overwrite, [reference, *([video] if video else files)])
+    steps = _frames(opened, folder) if opened else _images(files, folder)
+    with open_csv(folder / "matches.csv", COLUMNS, safe_csv) as write:
+        counts = _match_all(matcher, image, places, steps, write)
+    if counts["errors"]:
+        say(
+            f"{counts['errors']} of {counts['images']} files could not be read; "
+            f"see the error column of {folder.path / 'matches.csv'}."
+        )
+    if opened and opened.problem:
+        say(opened.problem)
+        counts["errors"] += 1
+    return report(model=model, data=video or paths or [], metrics={}, counts=counts, out=folder)
+
+
+def _match_all(
+    matcher: "DescriptorMatcher",
+    reference: "ImageArray",
+    points: list[tuple[float, float]],
+    steps: Iterator[Step],
+    write: Callable[[Sequence[Any]], None],
+) -> dict[str, int]:
+    """Writes the rows and the drawings of all images; returns the counts."""
+    counts = {"images": 0, "points": len(points), "errors": 0}
+    for name, image, save in steps:
+        counts["images"] += 1
+        if isinstance(image, str):
+            counts["errors"] += 1
+            write([name, *[""] * (len(COLUMNS) - 2), image.removeprefix(f"{name}: ")])
+            continue
+        rows, drawing = match_one(matcher, reference, points, image)
+        for row in rows:
+            write([name, *row, ""])
+        save(drawing)
+    return counts
 
 
 def match_one(
-    match: "DescriptorMatcher", reference: "np.ndarray", points: list[tuple[float, float]], image: "np.ndarray"
-) -> tuple[list[dict[str, Any]], "np.ndarray"]:
-    """Rows of matches.csv for one image, and the image that shows them."""
+    matcher: "DescriptorMatcher",
+    reference: "ImageArray",
+    points: list[tuple[float, float]],
+    image: "ImageArray",
+) -> tuple[list[list[str]], "ImageArray"]:
+    """Returns the cells of matches.csv for one image, and a drawing of the matches."""
     import torch
 
     from mmcontrast.viz.matches import draw_matches
 
-    found = match.find(image, points)
-    heat = torch.stack([match.heatmap(image, point) for point in points]).amax(0)
-    places = [(x, y) for x, y in found.xy.tolist()]
-    records = [
-        {
-            "point": number,
-            "at_x": f"{at[0]:g}",
-            "at_y": f"{at[1]:g}",
-            "x": f"{x:.2f}",
-            "y": f"{y:.2f}",
-            "distance": f"{distance:.5f}",
-            "confidence": f"{confidence:.4f}",
-        }
-        for number, (at, (x, y), distance, confidence) in enumerate(
-            zip(points, places, found.distance.tolist(), found.confidence.tolist(), strict=True), 1
-        )
+    matches = matcher.find(image, points)
+    heat = torch.stack([matcher.heatmap(image, point) for point in points]).amax(0)
+    found = [(x, y) for x, y in matches.xy.tolist()]
+    values = zip(points, found, matches.distance.tolist(), matches.confidence.tolist(), strict=True)
+    rows = [
+        [str(number), f"{at[0]:g}", f"{at[1]:g}", f"{x:.2f}", f"{y:.2f}", f"{distance:.5f}", f"{confidence:.4f}"]
+        for number, (at, (x, y), distance, confidence) in enumerate(values, 1)
     ]
-    return records, draw_matches(reference, points, image, places, heat.cpu().numpy())
+    return rows, draw_matches(reference, points, image, found, heat.cpu().numpy())
 
 
-def _images(files: list[Path], out: Path, reference: Path) -> Iterator[tuple[str, Any, Any]]:
-    """(name, image or error, where to put the drawing: never onto an image that was given) of every file."""
-    from PIL import Image
-    from tqdm import tqdm
-
+def _images(files: list[Path], folder: OutputFolder) -> Iterator[Step]:
+    """Yields every file with what saves its drawing: never onto an image that was given."""
     from mmcontrast.data.io.decode import decode
 
-    taken = {path.resolve() for path in (reference, *files)}
-    for path in tqdm(files, unit="image", disable=None, leave=False):
-        target = out / f"{path.stem}.png"
-        while target.resolve() in taken:
-            target = target.with_stem(target.stem + "_")
-        taken.add(target.resolve())
+    for path in progress(files, len(files), "image"):
         try:
             image: Any = decode(path)
         except InputError as error:
-            image = str(error)
-        yield str(path), image, lambda photo, target=target: Image.fromarray(photo).save(target)
+            yield str(path), str(error), lambda drawing: None
+            continue
+        yield str(path), image, partial(_save, folder, path.stem)
 
 
-def _video(video: "Video", out: Path) -> Iterator[tuple[str, Any, Any]]:
-    from tqdm import tqdm
+def _save(folder: OutputFolder, stem: str, drawing: "ImageArray") -> None:
+    from PIL import Image
 
+    Image.fromarray(drawing).save(folder.free(f"{stem}.png"))
+
+
+def _frames(video: "Video", folder: OutputFolder) -> Iterator[Step]:
+    """Yields every frame of a video; the drawings become matches.mp4."""
     from mmcontrast.data.io.video_writer import VideoWriter
 
-    with VideoWriter(out / "matches.mp4", video.fps) as writer:
-        for number, frame in enumerate(tqdm(video, total=len(video), unit="frame", disable=None, leave=False)):
+    with VideoWriter(folder / "matches.mp4", video.fps) as writer:
+        for number, frame in enumerate(progress(video, len(video), "frame")):
             yield f"{video.name}#{number}", frame, writer.write

@@ -1,130 +1,110 @@
 """``mmcontrast predict track``: carry masks, points or colors through a video."""
 
 import argparse
-import json
-import sys
 import time
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Annotated, Any
 
-from mmcontrast.cli.output import output_folder, refuse_to_overwrite
+from typer import Option
+
+from mmcontrast.cli.options import Device, Dtype, Overwrite, Points, RequiredOut, Resolution, Video, points_of
+from mmcontrast.cli.output import OutputFolder
+from mmcontrast.cli.propagation import (
+    Context,
+    Preset,
+    PropagationTemperature,
+    Radius,
+    TopK,
+    TrackModel,
+    propagator,
+)
+from mmcontrast.cli.report import report
+from mmcontrast.cli.terminal import progress, say
 from mmcontrast.errors import InputError
-from mmcontrast.inference.points import parse_points
 
 if TYPE_CHECKING:
-    import numpy as np
-
-    from mmcontrast.data.io.video import Video
-    from mmcontrast.predict.track import LabelPropagator
-
-EXAMPLES = """examples:
-  mmcontrast predict track --video in.mp4 --mask first.png --out out/
-  mmcontrast predict track --video in.mp4 --points "120,80;200,95" --out out/
-  mmcontrast predict track --video gray.mp4 --colors --color-frame first.png \\
-    --out out/"""
+    from mmcontrast.data.io import video as videos
+    from mmcontrast.predict.results import ImageArray
 
 
-def add_track(subparsers) -> None:
-    """Adds the ``track`` subcommand."""
-    parser = subparsers.add_parser(
-        "track",
-        help="carry masks, points or colors of the first frame through a video",
-        description="Carry masks, points or colors of a video's first frame through the video.\n"
-        "Writes masks/00000.png, ... (palette PNG) or points.csv (frame, id, x, y,\n"
-        "confidence, visible), and overlay.mp4; or colors.mp4.",
-        epilog=EXAMPLES,
-        formatter_class=argparse.RawDescriptionHelpFormatter,
-    )
-    parser.add_argument("--video", required=True, metavar="F", help="a video file, or a folder of frames")
-    what = parser.add_mutually_exclusive_group(required=True)
-    what.add_argument("--mask", metavar="F", help="object ids of the first frame, a PNG of the video's size")
-    what.add_argument("--points", metavar="P", help='points of the first frame in pixels, such as "120,80;200,95"')
-    what.add_argument("--colors", action="store_true", help="color a gray video from its first frame")
-    parser.add_argument("--color-frame", metavar="F", help="the first frame in color, where the video's own is gray")
-    parser.add_argument("--out", required=True, metavar="DIR", help="folder to write to")
-    parser.add_argument("--no-overlay", action="store_true", help="do not write overlay.mp4")
-    add_propagation(parser)
-    parser.set_defaults(run=run_track)
+def track(
+    video: Video,
+    out: RequiredOut,
+    mask: Annotated[
+        str | None, Option(metavar="FILE", help="Object ids of the first frame, a PNG of the video's size.")
+    ] = None,
+    points: Points = None,
+    colors: Annotated[bool, Option("--colors", help="Color a gray video from its first frame.")] = False,
+    color_frame: Annotated[
+        str | None, Option(metavar="FILE", help="First frame in color, for a video that is gray from the start.")
+    ] = None,
+    overwrite: Overwrite = False,
+    no_overlay: Annotated[bool, Option("--no-overlay", help="Do not write overlay.mp4.")] = False,
+    model: TrackModel = None,
+    preset: Preset = "dino",
+    context: Context = None,
+    topk: TopK = None,
+    radius: Radius = None,
+    temperature: PropagationTemperature = None,
+    resolution: Resolution = 480,
+    dtype: Dtype = "float32",
+    device: Device = None,
+) -> int:
+    """Carry masks, points or colors of the first frame through a video.
 
+    Writes masks/00000.png, ... (palette PNG), or points.csv (frame, id, x, y, confidence, visible, and time in
+    seconds), and overlay.mp4; or colors.mp4.
 
-def add_propagation(parser: argparse.ArgumentParser) -> None:
-    """Adds the flags that ``propagator`` reads."""
-    parser.add_argument(
-        "--model", metavar="M", help="model name or folder; lab: no model (default: the bundled one, else lab)"
-    )
-    parser.add_argument("--preset", default="dino", help="dino, crw, mast, dinov3 or vondrick (default: %(default)s)")
-    parser.add_argument("--context", type=int, metavar="N", help="last frames in memory (default: the preset's)")
-    parser.add_argument("--topk", type=int, metavar="K", help="cells to copy from")
-    parser.add_argument("--radius", type=float, metavar="R", help="of the search window, in cells")
-    parser.add_argument("--temperature", type=float, metavar="T", help="of the softmax over similarities")
-    parser.add_argument(
-        "--resolution", type=int, default=480, metavar="S", help="short side at which frames are seen (default: 480)"
-    )
-    parser.add_argument(
-        "--bf16", action="store_true", help="bfloat16 features: half the memory, faster on new hardware"
-    )
-    parser.add_argument("--device", metavar="D", help="cpu, cuda, cuda:1, ... (default: CUDA where there is one)")
+      mmcontrast predict track --video in.mp4 --mask first.png --out out/
+      mmcontrast predict track --video in.mp4 --points 120,80 --points 200,95 \\
+        --out out/
+      mmcontrast predict track --video gray.mp4 --colors --color-frame 1.png \\
+        --out out/
 
-
-def propagator(args: argparse.Namespace) -> "LabelPropagator":
-    """The tracker that the flags of ``add_propagation`` describe."""
-    import torch
-
-    from mmcontrast.predict.track import LabelPropagator, default_model
-
-    args.model = args.model or default_model()
-    return LabelPropagator(
-        args.model,
-        preset=args.preset,
-        context=args.context,
-        topk=args.topk,
-        radius=args.radius,
-        temperature=args.temperature,
-        resolution=args.resolution,
-        dtype=torch.bfloat16 if args.bf16 else torch.float32,
-        device=args.device,
-    )
-
-
-def run_track(args: argparse.Namespace) -> int:
-    """Prints a summary as JSON; returns 0, or 1 when a part of the video could not be read."""
-    if args.color_frame and not args.colors:
-        raise InputError("--color-frame goes with --colors")
-    places = parse_points(args.points, "--points") if args.points else []
-
-    from tqdm import tqdm
+    Note:
+        The function is long because its signature holds all options of propagation.
+    """
+    _check(mask, points, colors, color_frame)
+    annotation: Any = points_of(points) if points else None
 
     from mmcontrast.data.io.video import open_video
+    from mmcontrast.predict.track import default_model
     from mmcontrast.predict.track_writer import Kind, write_tracked
 
-    video = open_video(args.video)
-    track = propagator(args)
-    out = output_folder(args.out)
-    kind: Kind
-    first: Any
-    if args.mask:
-        kind, first = "masks", read_first(args.mask, video)
-    elif args.points:
-        kind, first = "points", places
-    else:
-        kind, first = "colors", read_color(args.color_frame, video) if args.color_frame else None
-    overlay = None if args.no_overlay and not args.colors else out / ("colors.mp4" if args.colors else "overlay.mp4")
-    refuse_to_overwrite(args.video, out, overlay or out, out / "masks")
+    opened = open_video(video)
+    model = model or default_model()
+    tracker = propagator(model, preset, context, topk, radius, temperature, resolution, dtype, device)
+    folder = OutputFolder(out, overwrite, [file for file in (video, mask, color_frame) if file])
+    kind: Kind = "masks" if mask else "points" if points else "colors"
+    if mask:
+        annotation = read_mask_of(mask, opened)
+    elif color_frame:
+        annotation = read_color_of(color_frame, opened)
+    overlay = None if no_overlay and not colors else folder / ("colors.mp4" if colors else "overlay.mp4")
+    if not colors:
+        _ = folder / ("masks" if mask else "points.csv")
     start = time.perf_counter()
-    steps = write_tracked(kind, track, video, first, out, overlay)
-    done = sum(1 for _ in tqdm(steps, total=len(video), unit="frame", disable=None, leave=False))
-    seconds = time.perf_counter() - start
-    summary = {"video": args.video, "out": str(out), "frames": done, "seconds_per_frame": round(seconds / done, 4)}
-    print(json.dumps(summary))
-    if video.problem:
-        print(f"mmcontrast: {video.problem}; tracked the {done} that are there.", file=sys.stderr)
-    return 1 if video.problem else 0
+    frames = write_tracked(kind, tracker, opened, annotation, folder.path, overlay)
+    done = sum(1 for _ in progress(frames, len(opened), "frame"))
+    metrics = {"seconds_per_frame": round((time.perf_counter() - start) / max(done, 1), 4)}
+    if opened.problem:
+        say(f"{opened.problem}; tracked the {done} that are there.")
+    counts = {"frames": done, "errors": int(bool(opened.problem))}
+    return report(model=model, data=video, metrics=metrics, counts=counts, out=folder)
 
 
-def read_first(path: str, video: "Video") -> "np.ndarray":
-    """The mask of the first frame, (H, W) uint8 ids.
+def _check(mask: str | None, points: list[str] | None, colors: bool, color_frame: str | None) -> None:
+    """Refuses none or several of the things to carry."""
+    if sum((mask is not None, bool(points), colors)) != 1:
+        raise InputError("say what to track: one of --mask FILE, --points X,Y and --colors")
+    if color_frame and not colors:
+        raise InputError("--color-frame goes with --colors")
+
+
+def read_mask_of(path: str, video: "videos.Video") -> "ImageArray":
+    """Returns the mask of the first frame, (H, W) uint8 ids.
 
     Raises:
-        InputError: one that does not fit the video; the message names the file.
+        InputError: The mask does not fit the video; the message names the file.
     """
     from mmcontrast.data.io.masks import read_mask
     from mmcontrast.predict.label_maps import check_mask
@@ -134,11 +114,11 @@ def read_first(path: str, video: "Video") -> "np.ndarray":
     return mask
 
 
-def read_color(path: str, video: "Video") -> "np.ndarray":
-    """The first frame in color, (H, W, 3) uint8.
+def read_color_of(path: str, video: "videos.Video") -> "ImageArray":
+    """Returns the first frame in color, (H, W, 3) uint8.
 
     Raises:
-        InputError: no image, or one of another size than the video; the message names the file.
+        InputError: The file is no image, or has another size than the video; the message names the file.
     """
     from mmcontrast.data.io.decode import decode
     from mmcontrast.predict.label_maps import check_size
@@ -146,3 +126,12 @@ def read_color(path: str, video: "Video") -> "np.ndarray":
     frame = decode(path)
     check_size(frame, video.height, video.width, path)
     return frame
+
+
+def add_propagation(parser: argparse.ArgumentParser) -> None:
+    """Adds the options of propagation to a parser of the old kind; goes with the last of them."""
+    for name, kind in {"preset": str, "context": int, "topk": int, "radius": float, "temperature": float}.items():
+        parser.add_argument(f"--{name}", type=kind, default="dino" if name == "preset" else None)
+    parser.add_argument("--resolution", type=int, default=480)
+    for name in ("model", "device"):
+        parser.add_argument(f"--{name}")

@@ -1,87 +1,114 @@
-"""``mmcontrast predict zero-shot``: label images in files and folders by words."""
+"""``mmcontrast predict zero-shot``: label images by words."""
 
-import argparse
 import json
-import sys
-from contextlib import ExitStack
 from pathlib import Path
+from typing import Annotated
 
+from typer import Option
+
+from mmcontrast.cli.options import (
+    BatchSize,
+    Device,
+    Dtype,
+    Model,
+    Out,
+    Overwrite,
+    Paths,
+    Resolution,
+    SafeCSV,
+    Templates,
+    split,
+)
+from mmcontrast.cli.output import OutputFolder, make_writable, output_folder
+from mmcontrast.cli.prediction_table import FORMATS, Row, open_table
+from mmcontrast.cli.report import report
+from mmcontrast.cli.terminal import progress, say
 from mmcontrast.errors import InputError
-from mmcontrast.inference.result_table import Row, open_sink, writer_of
 
 
-def add_zero_shot(subparsers) -> None:
-    """Adds the ``zero-shot`` subcommand."""
-    parser = subparsers.add_parser(
-        "zero-shot",
-        help="label images by words",
-        description="Label images by words. One row per file: path, label, score, error.",
-        epilog='example: mmcontrast predict zero-shot --labels "cat,dog" --out out.csv photos/',
-    )
-    parser.add_argument("paths", nargs="+", metavar="PATH", help="an image, or a folder searched at any depth")
-    labels = parser.add_mutually_exclusive_group(required=True)
-    labels.add_argument("--labels", help='labels with commas between, such as "cat,dog"')
-    labels.add_argument(
-        "--labels-file", metavar="F", help="one label a line; or .json: a list, or {label: [prompt, ...]}"
-    )
-    parser.add_argument("--model", default="clip-lite", metavar="M", help="model name or folder (default: %(default)s)")
-    parser.add_argument("--out", metavar="F", help="write .csv or .jsonl instead of a table")
-    parser.add_argument("--top", type=int, default=1, metavar="K", help="give the K likeliest labels")
-    parser.add_argument("--all-scores", action="store_true", help="give the score of every label")
-    parser.add_argument(
-        "--templates", default="simple", metavar="T", help="simple, openai80, or a file with {} for the label"
-    )
-    parser.add_argument("--batch-size", type=int, default=64, metavar="N", help="images at once (default: 64)")
-    parser.add_argument("--device", metavar="D", help="cpu, cuda, cuda:1, ... (default: CUDA where there is one)")
-    parser.set_defaults(run=run_zero_shot)
+def zero_shot(
+    paths: Paths,
+    labels: Annotated[str | None, Option(metavar="LABEL,...", help="Labels with commas between.")] = None,
+    labels_file: Annotated[
+        str | None,
+        Option(
+            metavar="FILE",
+            help='File with one label a line; or a .json file with a list, or with {"label": ["prompt", ...]}.',
+        ),
+    ] = None,
+    model: Model = "clip-lite",
+    out: Out = None,
+    overwrite: Overwrite = False,
+    top: Annotated[int, Option(metavar="K", min=1, help="Number of labels in a row, the most probable first.")] = 1,
+    all_scores: Annotated[bool, Option("--all-scores", help="Give the score of every label.")] = False,
+    templates: Templates = "simple",
+    safe_csv: SafeCSV = False,
+    batch_size: BatchSize = 64,
+    resolution: Resolution = None,
+    dtype: Dtype = "float32",
+    device: Device = None,
+) -> int:
+    """Label images by words.
 
+    The table has one row per file: path, label, score, error. It goes to stderr; to predictions.csv of the folder
+    --out; or to the file --out whose name ends in .csv or .jsonl.
 
-def run_zero_shot(args: argparse.Namespace) -> int:
-    """Returns 0, or 1 when some file could not be read."""
-    if args.top < 1:
-        raise InputError(f"--top {args.top}: give 1 or more")
-    if args.out:
-        writer_of(args.out)
-    labels = read_labels(Path(args.labels_file)) if args.labels_file else [s.strip() for s in args.labels.split(",")]
-
-    from tqdm import tqdm
+      mmcontrast predict zero-shot --labels "cat,dog" --out labels.csv photos/
+    """
+    names = _labels(labels, labels_file)
 
     from mmcontrast.inference.image_batches import image_files
     from mmcontrast.predict.zero_shot import ZeroShotClassifier
 
-    files = image_files(*args.paths)
-    if not files:
-        raise InputError(f"no images in {', '.join(args.paths)}")
-    with ExitStack() as stack:
-        classify = ZeroShotClassifier(
-            args.model, labels, templates=args.templates, device=args.device, batch_size=args.batch_size
-        )
-        names, top = classify.labels, min(args.top, len(classify.labels))
-        sink = stack.enter_context(open_sink(args.out, names if args.all_scores else [], top))
-        hidden = None if args.out else True  # the table shows progress itself; None: hidden unless on a terminal
-        bar = stack.enter_context(tqdm(total=len(files), unit="image", disable=hidden, leave=False))
-        failed = 0
-        for result in classify.stream(files):
+    if not (files := image_files(*paths)):
+        raise InputError(f"no images in {', '.join(paths)}")
+    folder, file = _destination(out, overwrite, paths)
+    classify = ZeroShotClassifier(
+        model, names, templates=templates, device=device, batch_size=batch_size, resolution=resolution, dtype=dtype
+    )
+    errors, top = 0, min(top, len(classify.labels))
+    table = file or (folder / "predictions.csv" if folder else None)
+    with open_table(table, classify.labels if all_scores else [], top, safe_csv) as write:
+        for result in progress(classify.stream(files), len(files), "image", visible=table is not None):
             path = str(result.item)
             if result.value is None:
-                sink(Row(path, error=(result.error or "").removeprefix(f"{path}: ")))
-                failed += 1
+                write(Row(path, error=(result.error or "").removeprefix(f"{path}: ")))
+                errors += 1
             else:
-                sink(Row(path, result.value.top(top), result.value.probabilities.tolist() if args.all_scores else []))
-            bar.update()
-    where = f"the error column of {args.out}" if args.out else "the table"
-    if args.out:
-        print(f"mmcontrast: wrote {len(files)} rows to {args.out}.", file=sys.stderr)
-    if failed:
-        print(f"mmcontrast: {failed} of {len(files)} files could not be read; see {where}.", file=sys.stderr)
-    return 1 if failed else 0
+                write(Row(path, result.value.top(top), result.value.probabilities.tolist() if all_scores else []))
+    if table:
+        say(f"wrote {len(files)} rows to {table}.")
+    if errors:
+        column = f"the error column of {table}" if table else "the table"
+        say(f"{errors} of {len(files)} files could not be read; see {column}.")
+    counts = {"images": len(files), "errors": errors}
+    return report(model=model, data=paths, metrics={}, counts=counts, out=folder)
+
+
+def _labels(labels: str | None, labels_file: str | None) -> list[str] | dict[str, list[str]]:
+    """Returns the labels of the two options."""
+    if (labels is None) == (labels_file is None):
+        raise InputError('give the labels, either by --labels "cat,dog" or by --labels-file FILE')
+    return split(labels) if labels is not None else read_labels(Path(str(labels_file)))
+
+
+def _destination(out: Path | None, overwrite: bool, inputs: list[str]) -> tuple[OutputFolder | None, Path | None]:
+    """Returns the folder or the file that ``--out`` names."""
+    if out is None or (out.suffix.lower() not in FORMATS and (out.is_dir() or not out.suffix)):
+        return output_folder(out, overwrite, inputs), None
+    if out.suffix.lower() not in FORMATS:
+        raise InputError(f"--out {out}: the name must end in .csv or .jsonl, or be that of a folder")
+    if out.exists() and (not overwrite or not out.is_file()):
+        raise InputError(f"--out {out}: is there already; add --overwrite to replace it")
+    make_writable(out.parent, out)
+    return None, out
 
 
 def read_labels(file: Path) -> list[str] | dict[str, list[str]]:
-    """One label a line, or JSON: a list of labels, or {label: [prompt, ...]}.
+    """Returns the labels of a file: one a line, or JSON with a list of labels or {label: [prompt, ...]}.
 
     Raises:
-        InputError: where the file cannot be read or holds something else.
+        InputError: The file cannot be read, or holds something else.
     """
     try:
         text = file.read_text(encoding="utf-8-sig")
@@ -93,6 +120,8 @@ def read_labels(file: Path) -> list[str] | dict[str, list[str]]:
         labels = json.loads(text)
     except json.JSONDecodeError as error:
         raise InputError(f"labels file {file}: no valid JSON ({error})") from error
-    if not isinstance(labels, dict) and not (isinstance(labels, list) and all(isinstance(x, str) for x in labels)):
+    if isinstance(labels, dict):
+        return labels
+    if not isinstance(labels, list) or not all(isinstance(label, str) for label in labels):
         raise InputError(f"labels file {file}: wanted a list of strings or {{label: [prompt, ...]}}")
     return labels
