@@ -1,9 +1,12 @@
-"""InfoNCE, NT-Xent, CLIP and SigLIP as pure functions on one streaming core.
+"""InfoNCE, NT-Xent, CLIP's and SigLIP's loss as pure functions of unit vectors.
 
-All take unit vectors of any float type, accumulate in fp32 (float64 if given float64), also under autocast, and use
-memory O(N x D).  In a distributed run the vectors are those of the calling rank, as many on each; the negatives are
-those of all ranks.  Each rank returns the mean over its own samples, so that the mean over ranks, which is what
-DistributedDataParallel makes of the gradients, is the loss of the whole batch.
+Each loss is here twice.  The function of the plain name is what methods call: it takes vectors of any float type,
+accumulates in float32 or wider, also under autocast, and needs memory O(N x D) instead of O(N x N).  The function whose
+name ends in ``_reference`` is the equation in a few lines of PyTorch; tests hold the two equal.
+
+In a distributed run the vectors are those of the calling rank, equally many on each, and the negatives are those of all
+ranks.  Each rank returns the mean over its own samples, so that the mean over ranks, to which DistributedDataParallel
+averages the gradients, is the loss of the whole batch.  The references take the vectors of all ranks at once.
 """
 
 import math
@@ -13,154 +16,157 @@ from torch import Tensor
 from torch.nn import functional as F
 
 from mmcontrast.errors import InputError
-from mmcontrast.losses.streaming import log_sum_exp, row_dot, softplus_sum, two_way_loss
-from mmcontrast.losses.tiles import Pairs
-from mmcontrast.ops.distributed import all_gather, all_reduce_max, all_reduce_sum, get_rank, world_size
-from mmcontrast.ops.precision import accumulation_dtype, at_least_float32
+from mmcontrast.losses import streamed
 
 
 def info_nce(query: Tensor, key: Tensor, temperature: float | Tensor, negatives: Tensor | None = None) -> Tensor:
-    """InfoNCE: each query picks its key among negatives (CPC, arXiv:1807.03748, eq. 4; MoCo, arXiv:1911.05722, eq. 1).
+    """Computes InfoNCE: each query picks its key among negatives (CPC, 1807.03748, eq. 4; MoCo, 1911.05722, eq. 1).
 
     Args:
         query: (B, D) unit vectors.
         key: (B, D) unit vectors; key i is the positive of query i.
-        temperature: divides the similarities; a number or a () tensor.
-        negatives: (K, D) unit vectors, a queue.  None: the other samples' keys, of all ranks.
+        temperature: Divisor of the similarities, a number or a scalar tensor.
+        negatives: (K, D) unit vectors, such as a queue; None: the keys of the other samples, of all ranks.
+
     Returns:
-        () the mean over queries of -log softmax at the positive.
+        A scalar, the mean over queries of -log softmax at the positive.
+
     Raises:
-        InputError: the shapes do not fit.
+        InputError: The shapes do not fit.
     """
     _check_pair("query", query, "key", key)
-    if negatives is not None and (negatives.ndim != 2 or negatives.shape[1] != query.shape[1]):
-        raise InputError(f"negatives are {tuple(negatives.shape)}; want (K, {query.shape[1]}), as wide as the queries")
     if negatives is None:
-        first = get_rank() * len(key)
-        query, key, scale = _operands(query, key, 1 / temperature)
-        found = log_sum_exp(query, all_gather(key), scale, Pairs(positive=first))
-        return _cross_entropy(found.row_max, found.row_log_sum, found.positive)
-    query, key = at_least_float32(query), at_least_float32(key)
-    positive = row_dot(query, key) / temperature  # (B,)
-    query, negatives, scale = _operands(query, negatives, 1 / temperature)
-    found = log_sum_exp(query, negatives, scale, Pairs())
-    return _cross_entropy(found.row_max, found.row_log_sum, positive)
+        return streamed.info_nce(query, key, temperature)
+    if negatives.ndim != 2 or negatives.shape[1] != query.shape[1]:
+        raise InputError(f"negatives are {tuple(negatives.shape)}; want (K, {query.shape[1]}), as wide as the queries")
+    return streamed.info_nce_with_queue(query, key, temperature, negatives)
+
+
+def info_nce_reference(
+    query: Tensor, key: Tensor, temperature: float | Tensor, negatives: Tensor | None = None
+) -> Tensor:
+    """Computes what ``info_nce`` computes, by its equation."""
+    if negatives is None:
+        return F.cross_entropy(query @ key.T / temperature, torch.arange(len(query), device=query.device))
+    positive = (query * key).sum(1, keepdim=True)  # (B, 1)
+    logits = torch.cat([positive, query @ negatives.T], 1) / temperature  # (B, 1 + K)
+    return F.cross_entropy(logits, torch.zeros(len(query), dtype=torch.int64, device=query.device))
 
 
 def nt_xent(a: Tensor, b: Tensor, temperature: float | Tensor) -> Tensor:
-    """NT-Xent: each of 2N views picks its partner among the other 2N - 1 (SimCLR, arXiv:2002.05709, eq. 1).
+    """Computes NT-Xent: each of 2N views picks its partner among the other 2N - 1 (SimCLR, 2002.05709, eq. 1).
 
     Args:
-        a: (B, D) unit vectors, the first views.
-        b: (B, D) unit vectors, the second views.
-        temperature: divides the similarities; a number or a () tensor.
+        a: (B, D) unit vectors of the first views.
+        b: (B, D) unit vectors of the second views.
+        temperature: Divisor of the similarities, a number or a scalar tensor.
+
     Returns:
-        () the mean over views of -log softmax at the partner.
+        A scalar, the mean over views of -log softmax at the partner.
+
     Raises:
-        InputError: the shapes do not fit.
+        InputError: The shapes do not fit.
     """
     _check_pair("a", a, "b", b)
-    count, rank, size = len(a), get_rank(), world_size()
-    a, b, scale = _operands(a, b, 1 / temperature)
+    return streamed.nt_xent(a, b, temperature)
+
+
+def nt_xent_reference(a: Tensor, b: Tensor, temperature: float | Tensor) -> Tensor:
+    """Computes what ``nt_xent`` computes, by its equation."""
     views = torch.cat([a, b])  # (2B, D)
-    if size == 1:
-        found = log_sum_exp(views, views, scale, Pairs(positive=count, itself=0, symmetric=True))
-        return _cross_entropy(found.row_max, found.row_log_sum, found.positive.repeat(2))
-    first, everyone = 2 * rank * count, all_gather(views)  # (size * 2B, D)
-    one = log_sum_exp(a, everyone, scale, Pairs(positive=first + count, itself=first))
-    two = log_sum_exp(b, everyone, scale, Pairs(positive=first, itself=first + count))
-    losses = [_cross_entropy(found.row_max, found.row_log_sum, found.positive) for found in (one, two)]
-    return (losses[0] + losses[1]) / 2
+    itself = torch.eye(len(views), dtype=torch.bool, device=a.device)
+    logits = (views @ views.T / temperature).masked_fill(itself, -torch.inf)
+    partner = torch.arange(len(views), device=a.device).roll(len(a))
+    return F.cross_entropy(logits, partner)
 
 
 def clip_loss(image: Tensor, text: Tensor, scale: float | Tensor, ids: Tensor | None = None) -> Tensor:
-    """CLIP: images pick their texts and texts their images (arXiv:2103.00020, figure 3).
-
-    Every rank multiplies its images with the texts of all; the texts' sums over images are merged across ranks, so that
-    no product is computed twice and the images need not travel.
+    """Computes CLIP's loss: images pick their texts and texts their images (2103.00020, figure 3).
 
     Args:
         image: (B, D) unit vectors.
         text: (B, D) unit vectors; text i is the positive of image i.
-        scale: multiplies the similarities, exp(t) in the paper; a number or a () tensor.
-        ids: (B,) integers; samples of equal id, such as repeated captions, are no negatives of each other.
+        scale: Factor of the similarities, exp(t) in the paper, a number or a scalar tensor.
+        ids: (B,) integers; samples with equal ids, such as repeated captions, are not negatives of each other.
+
     Returns:
-        () half the sum of the two mean cross-entropies.
+        A scalar, the mean of both cross-entropies.
+
     Raises:
-        InputError: the shapes do not fit.
+        InputError: The shapes do not fit.
+
+    >>> import torch
+    >>> clip_loss(torch.eye(3), torch.eye(3), scale=100.0)
+    tensor(0.)
     """
     _check_pair("image", image, "text", text)
-    first = get_rank() * len(text)
-    image, text, scale = _operands(image, text, scale)
-    pairs = _pairs(first, ids, len(image))
-    if world_size() == 1 and (loss := two_way_loss(image, text, scale, pairs)) is not None:
-        return loss
-    found = log_sum_exp(image, all_gather(text), scale, pairs, columns=True)
-    column_max, column_log_sum = _merge_over_ranks(found.column_max, found.column_log_sum)
-    top, log_sum = torch.cat([found.row_max, column_max]), torch.cat([found.row_log_sum, column_log_sum])  # (2B,)
-    return _cross_entropy(top, log_sum, found.positive.repeat(2))
+    _check_ids(ids, len(image))
+    return streamed.clip_loss(image, text, scale, ids)
+
+
+def clip_loss_reference(image: Tensor, text: Tensor, scale: float | Tensor, ids: Tensor | None = None) -> Tensor:
+    """Computes what ``clip_loss`` computes, by its equation."""
+    logits = scale * image @ text.T  # (B, B)
+    if ids is not None:
+        logits = logits.masked_fill(_repeats(ids), -torch.inf)
+    own = torch.arange(len(image), device=image.device)
+    return (F.cross_entropy(logits, own) + F.cross_entropy(logits.T, own)) / 2
 
 
 def siglip_loss(
     image: Tensor, text: Tensor, scale: float | Tensor, bias: float | Tensor, ids: Tensor | None = None
 ) -> Tensor:
-    """SigLIP: every pair of an image and a text is matched or not, independently (arXiv:2303.15343, eq. 1).
-
-    The texts of all ranks are gathered, not sent around a ring as in section 3.3: with tiles instead of a matrix of
-    logits, world x B x D numbers are all that this costs, little beside the towers' activations.
+    """Computes SigLIP's loss: every pair of an image and a text matches or not, independently (2303.15343, eq. 1).
 
     Args:
         image: (B, D) unit vectors.
         text: (B, D) unit vectors; text i belongs to image i.
-        scale: multiplies the similarities, exp(t') in the paper; a number or a () tensor.
-        bias: added to the logits, b in the paper; a number or a () tensor.
-        ids: (B,) integers; samples of equal id, such as repeated captions, are no negatives of each other.
+        scale: Factor of the similarities, exp(t') in the paper, a number or a scalar tensor.
+        bias: Added to the logits, b in the paper, a number or a scalar tensor.
+        ids: (B,) integers; samples with equal ids, such as repeated captions, are not negatives of each other.
+
     Returns:
-        () the sum over pairs divided by the number of images.
+        A scalar, the sum over pairs divided by the number of images.
+
     Raises:
-        InputError: the shapes do not fit.
+        InputError: The shapes do not fit.
     """
     _check_pair("image", image, "text", text)
-    first = get_rank() * len(text)
-    image, text, scale = _operands(image, text, scale)
-    total = softplus_sum(image, all_gather(text), scale, _scalar(bias, scale), _pairs(first, ids, len(image)))
-    return total / len(image)
+    _check_ids(ids, len(image))
+    return streamed.siglip_loss(image, text, scale, bias, ids)
+
+
+def siglip_loss_reference(
+    image: Tensor, text: Tensor, scale: float | Tensor, bias: float | Tensor, ids: Tensor | None = None
+) -> Tensor:
+    """Computes what ``siglip_loss`` computes, by its equation."""
+    logits = scale * image @ text.T + bias  # (B, B)
+    sign = 2 * torch.eye(len(image), device=image.device) - 1  # 1 for pairs that match, else -1
+    losses = -F.logsigmoid(sign * logits)
+    if ids is not None:
+        losses = losses.masked_fill(_repeats(ids), 0)
+    return losses.sum() / len(image)
 
 
 def mutual_information_bound(loss: Tensor, candidates: int) -> Tensor:
-    """Lower bound log N - L, in nats, on the mutual information of the two sides (arXiv:1807.03748, section 2.3).
+    """Returns log N - loss, in nats, a lower bound on the mutual information of both sides (1807.03748, section 2.3).
 
     Args:
-        loss: () an InfoNCE, NT-Xent or CLIP loss.
-        candidates: what each query picks from, its positive included: N for `info_nce` and `clip_loss` over N samples,
-            2N - 1 for `nt_xent`, K + 1 with K queued negatives.
+        loss: Scalar, an InfoNCE, NT-Xent or CLIP loss.
+        candidates: Number from which each query picks, its positive included: N for ``info_nce`` and ``clip_loss`` over
+            N samples, 2N - 1 for ``nt_xent``, K + 1 with K queued negatives.
     """
     return math.log(candidates) - loss
 
 
-def _cross_entropy(top: Tensor, log_sum: Tensor, positive: Tensor) -> Tensor:
-    """Mean of log(exp(positive) + sum of negatives) - positive, all (n,)."""
-    return -F.logsigmoid(positive - top - log_sum).mean().to(top.dtype)
+def _repeats(ids: Tensor) -> Tensor:
+    """Returns (B, B) bool, the pairs of different samples with equal ids."""
+    return (ids[:, None] == ids) & ~torch.eye(len(ids), dtype=torch.bool, device=ids.device)
 
 
-def _merge_over_ranks(top: Tensor, log_sum: Tensor) -> tuple[Tensor, Tensor]:
-    """Each rank's log-sum-exps over its own rows, (m,) -> those of its own columns over all rows, (m / world,)."""
-    rank, size = get_rank(), world_size()
-    if size == 1:
-        return top, log_sum
-    lowest = torch.finfo(top.dtype).min
-    highest = all_reduce_max((top + log_sum).clamp(min=lowest).to(top.dtype))
-    total = all_reduce_sum((log_sum + (top - highest)).exp())
-    own = slice(rank * len(top) // size, (rank + 1) * len(top) // size)
-    return highest[own], total[own].clamp(min=torch.finfo(total.dtype).tiny).log()
-
-
-def _pairs(first: int, ids: Tensor | None, count: int) -> Pairs:
-    if ids is None:
-        return Pairs(positive=first)
-    if ids.shape != (count,) or ids.is_floating_point():
+def _check_ids(ids: Tensor | None, count: int) -> None:
+    if ids is not None and (ids.shape != (count,) or ids.is_floating_point()):
         raise InputError(f"ids are {tuple(ids.shape)} {ids.dtype}; want ({count},) integers, one per sample")
-    return Pairs(positive=first, row_ids=ids, column_ids=all_gather(ids))
 
 
 def _check_pair(name_a: str, a: Tensor, name_b: str, b: Tensor) -> None:
@@ -168,17 +174,3 @@ def _check_pair(name_a: str, a: Tensor, name_b: str, b: Tensor) -> None:
         raise InputError(
             f"{name_a} is {tuple(a.shape)} and {name_b} is {tuple(b.shape)}; want both (B, D), paired row by row"
         )
-
-
-def _operands(a: Tensor, b: Tensor, scale: float | Tensor) -> tuple[Tensor, Tensor, Tensor]:
-    """Rows, columns and scale; the scale's dtype is what the sums are taken in."""
-    dtype = torch.promote_types(accumulation_dtype(a), accumulation_dtype(b))
-    # A GPU multiplies bf16 and adds in fp32; fp16 is too narrow for the slopes, and CPUs return what they were given.
-    as_given = a.is_cuda and a.dtype == b.dtype == torch.bfloat16
-    operands = (a, b) if as_given else (a.to(dtype), b.to(dtype))
-    return *operands, _scalar(scale, a.new_empty((), dtype=dtype))
-
-
-def _scalar(value: float | Tensor, like: Tensor) -> Tensor:
-    """A number or a tensor of one element as a () tensor."""
-    return value.to(like).reshape(()) if isinstance(value, Tensor) else torch.full_like(like, value)

@@ -16,7 +16,7 @@ from torch import Tensor
 from torch.autograd.function import once_differentiable
 from torch.nn import functional as F
 
-from mmcontrast.losses.tiles import Gradient, Pairs, Product, tiles
+from mmcontrast.losses.tiles import Gradient, Pairs, Product, row_dot, tiles, widest
 
 _DENSE = 2**16  # up to so many logits, and to four times as many where there is no softmax
 _KEEP = 2.25  # logits kept for the backward pass, as a multiple of the operands' sizes
@@ -26,27 +26,30 @@ _FAINTEST = 1e-11  # and a row of this weight nothing beside the row of the larg
 
 
 class Reduced(NamedTuple):
-    """The negatives' log-sum-exp along each axis, as ``max + log_sum``, and the positives' logits.
+    """The logits of the positives, and the log-sum-exp of the negatives along each axis as ``max + log_sum``.
 
-    All of the gradient flows through ``log_sum``, none through ``max``.  Apart, they let ``max - positive`` be exact.
+    All of the gradient flows through ``log_sum``, none through ``max``; apart, they let ``max - positive`` be exact.
     """
 
     positive: Tensor  # (p,)
     row_max: Tensor  # (n,)
     row_log_sum: Tensor  # (n,)
-    column_max: Tensor  # (m,), or (0,) if not asked for
+    column_max: Tensor  # (m,), or (0,) without ``columns``
     column_log_sum: Tensor  # (m,), or (0,)
 
 
 def log_sum_exp(a: Tensor, b: Tensor, scale: Tensor, pairs: Pairs, columns: bool = False) -> Reduced:
-    """log sum exp of the negatives among the logits ``scale * a @ b.T``.
+    """Computes the log-sum-exp of the negatives among the logits ``scale * a @ b.T``.
 
     Args:
         a: (n, D) rows.
         b: (m, D) columns.
-        scale: () factor of the products.
-        pairs: the positives and what is left out.
-        columns: reduce along columns as well as along rows; of no use to a symmetric problem, where they are the same.
+        scale: Scalar factor of the products.
+        pairs: The positives, and the pairs that are left out.
+        columns: Whether to reduce along columns as well as along rows; a symmetric problem has equal sums along both.
+
+    Returns:
+        The sums along the axes, and the logits of the positives.
     """
     if _small(a, b, _DENSE):
         return _dense_log_sum_exp(a.to(scale.dtype), b.to(scale.dtype), scale, pairs, columns)
@@ -54,14 +57,17 @@ def log_sum_exp(a: Tensor, b: Tensor, scale: Tensor, pairs: Pairs, columns: bool
 
 
 def softplus_sum(a: Tensor, b: Tensor, scale: Tensor, bias: Tensor, pairs: Pairs) -> Tensor:
-    """Sum of softplus(x) over negatives and of softplus(-x) over positives, of logits ``x = scale * a @ b.T + bias``.
+    """Sums softplus(x) over negatives and softplus(-x) over positives, for logits ``x = scale * a @ b.T + bias``.
 
     Args:
         a: (n, D) rows.
         b: (m, D) columns.
-        scale: () factor of the products.
-        bias: () added to every logit.
-        pairs: the positives and what is left out; not symmetric.
+        scale: Scalar factor of the products.
+        bias: Scalar that is added to every logit.
+        pairs: The positives, and the pairs that are left out; not symmetric.
+
+    Returns:
+        A scalar.
     """
     if _small(a, b, 4 * _DENSE):
         return _dense_softplus_sum(a.to(scale.dtype), b.to(scale.dtype), scale, bias, pairs)
@@ -69,15 +75,18 @@ def softplus_sum(a: Tensor, b: Tensor, scale: Tensor, bias: Tensor, pairs: Pairs
 
 
 def two_way_loss(a: Tensor, b: Tensor, scale: Tensor, pairs: Pairs) -> Tensor | None:
-    """Mean of softplus(log-sum-exp of the negatives - positive) over rows and columns; None if it takes tiles.
+    """Computes the mean of softplus(log-sum-exp of the negatives - positive) over rows and columns of a small problem.
 
-    What `log_sum_exp` with columns leads to, in the fewest calls.
+    The result is that of ``log_sum_exp`` with columns, in the fewest calls.
 
     Args:
         a: (n, D) rows.
         b: (n, D) columns.
-        scale: () factor of the products.
-        pairs: the positives, (i, i), and what is left out; not symmetric.
+        scale: Scalar factor of the products.
+        pairs: The positives, (i, i), and the pairs that are left out; not symmetric.
+
+    Returns:
+        A scalar, or None if the problem is so large that it needs tiles.
     """
     if not _small(a, b, _DENSE):
         return None
@@ -85,7 +94,7 @@ def two_way_loss(a: Tensor, b: Tensor, scale: Tensor, pairs: Pairs) -> Tensor | 
 
 
 def _small(a: Tensor, b: Tensor, limit: int) -> bool:
-    """Whether dense code is faster; not under autocast, which would round its backward pass."""
+    """Returns whether dense code is faster; it is not used under autocast, which would round its backward pass."""
     return len(a) * len(b) <= limit and not torch.is_autocast_enabled(a.device.type)
 
 
@@ -111,7 +120,7 @@ def _dense_softplus_sum(a: Tensor, b: Tensor, scale: Tensor, bias: Tensor, pairs
 
 
 class _TwoWay(torch.autograd.Function):
-    """The forward pass leaves the gradient behind."""
+    """The small problem of ``two_way_loss``; its forward pass computes the gradient as well."""
 
     @staticmethod
     def forward(ctx: Any, a: Tensor, b: Tensor, scale: Tensor, pairs: Pairs) -> Tensor:
@@ -149,14 +158,14 @@ class _LogSumExp(torch.autograd.Function):
         # The rows of a symmetric problem were joined from two sets, so the caller holds them twice already.
         operands = a.numel() // 8 if pairs.symmetric else a.numel() + b.numel()
         room = int(_KEEP * operands) if any(ctx.needs_input_grad) else 0
-        kept: list[Tensor] = []
+        stored: list[Tensor] = []
         with _no_autocast(a):
             for r, c in tiles(n, m, pairs.symmetric, a.device):
                 size = (r.stop - r.start, c.stop - c.start)
                 room -= size[0] * size[1]
                 tile = product.logits(r, c, out=row_max.new_empty(size) if room >= 0 else None)
                 if room >= 0:
-                    kept.append(tile)
+                    stored.append(tile)
                 pairs.hide(tile, r, c)
                 axes = [(row_max[r], row_sum[r], 1)]
                 if columns:
@@ -170,7 +179,7 @@ class _LogSumExp(torch.autograd.Function):
                         total += tile.sum(dim)
                     else:
                         _accumulate(top, total, tile, product.buffer("scratch", r, c), dim)
-        ctx.save_for_backward(a, b, scale, row_max, row_sum, column_max, column_sum, *kept)
+        ctx.save_for_backward(a, b, scale, row_max, row_sum, column_max, column_sum, *stored)
         ctx.pairs, ctx.columns, ctx.bounded = pairs, columns, bounded
         ctx.mark_non_differentiable(row_max, column_max)
         row_log_sum, column_log_sum = row_sum.to(widest(a)).log(), column_sum.to(widest(a)).log()
@@ -179,7 +188,7 @@ class _LogSumExp(torch.autograd.Function):
     @staticmethod
     @once_differentiable
     def backward(ctx: Any, *grads: Tensor) -> tuple[Tensor | None, ...]:
-        a, b, scale, row_max, row_sum, column_max, column_sum, *kept = ctx.saved_tensors
+        a, b, scale, row_max, row_sum, column_max, column_sum, *stored = ctx.saved_tensors
         pairs: Pairs = ctx.pairs
         grads = (grads[0], grads[2], grads[4])  # of the positives, the rows' and the columns' log-sums
         peak = torch.cat([x.abs() for x in grads]).max().clamp(min=torch.finfo(grads[0].dtype).tiny)
@@ -194,8 +203,8 @@ class _LogSumExp(torch.autograd.Function):
         gradient = Gradient(a, b, scale, ctx.needs_input_grad, pairs.symmetric, scale.dtype)
         with _no_autocast(a):
             for index, (r, c) in enumerate(tiles(len(a), len(b), pairs.symmetric, a.device)):
-                if index < len(kept):
-                    tile = kept[index]
+                if index < len(stored):
+                    tile = stored[index]
                 else:
                     tile = product.logits(r, c)
                     pairs.hide(tile, r, c)
@@ -217,9 +226,9 @@ class _LogSumExp(torch.autograd.Function):
 
 
 def _bounded(a: Tensor, b: Tensor, scale: Tensor) -> bool:
-    """Whether no two logits can differ by more than -_LOWEST, so that exponentials need no shift by a maximum.
+    """Returns whether no two logits differ by more than -_LOWEST, so that exponentials need no shift by a maximum.
 
-    Unit vectors are at a scale of up to 25.  Not asked on a GPU, where the answer would have to be waited for.
+    That holds for unit vectors at a scale of up to 25.  On a GPU the answer would cost a wait, so it is always no.
     """
     if a.device.type != "cpu":
         return False
@@ -228,7 +237,7 @@ def _bounded(a: Tensor, b: Tensor, scale: Tensor) -> bool:
 
 
 def _positive_logits(a: Tensor, b: Tensor, scale: Tensor, pairs: Pairs) -> Tensor:
-    """(p,) not read from the tiles but in float64: all slopes of a saturated row follow the error of its positive."""
+    """Returns the (p,) positives in float64: all slopes of a saturated row inherit the error of its positive."""
     if pairs.positive is None:
         return a.new_empty(0)
     count = min(len(a), len(b) - pairs.positive)
@@ -237,19 +246,8 @@ def _positive_logits(a: Tensor, b: Tensor, scale: Tensor, pairs: Pairs) -> Tenso
     return (parts[0] if len(parts) == 1 else torch.cat(parts)) * scale
 
 
-def row_dot(x: Tensor, y: Tensor) -> Tensor:
-    """Products of the rows of two (n, D) matrices: (n,) float64."""
-    products = x.to(torch.promote_types(x.dtype, torch.float32)) * y  # (n, D)
-    return products.sum(1, dtype=widest(x))
-
-
-def widest(x: Tensor) -> torch.dtype:
-    """Returns the widest float type of a device: float64, or float32 where there is none."""
-    return torch.float32 if x.device.type == "mps" else torch.float64
-
-
 def _accumulate(top: Tensor, total: Tensor, logits: Tensor, scratch: Tensor, dim: int) -> None:
-    """Take a tile's (R, C) logits into a running maximum and a running sum of exp(logit - maximum)."""
+    """Adds a tile's (R, C) logits to a running maximum and a running sum of exp(logit - maximum)."""
     new_top = torch.maximum(top, logits.amax(dim))
     total.mul_((top - new_top).exp_()).add_(_exp(logits, new_top.unsqueeze(dim), scratch).sum(dim))
     top.copy_(new_top)
@@ -260,7 +258,7 @@ def _exp(logits: Tensor, top: Tensor, out: Tensor) -> Tensor:
 
 
 class _SoftplusSum(torch.autograd.Function):
-    """The terms do not depend on each other, so the forward pass can leave the gradient behind."""
+    """The terms do not depend on each other, so that the forward pass can compute the gradient as well."""
 
     @staticmethod
     def forward(ctx: Any, a: Tensor, b: Tensor, scale: Tensor, bias: Tensor, pairs: Pairs) -> Tensor:

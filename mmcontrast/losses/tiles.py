@@ -1,4 +1,4 @@
-"""Tiles of the logits ``scale * a @ b.T``: their order, their products, and the gradient they leave on the operands."""
+"""Tiles of the logits ``scale * a @ b.T``: their order, their products, and their gradients of the operands."""
 
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
@@ -6,19 +6,19 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
-# Edge of a tile. On a CPU a tile and its scratch fit the second-level cache; a GPU needs large ones to be busy.
+# Edge of a tile.  On a CPU a tile and its scratch memory fit the second-level cache; a GPU needs large tiles.
 _EDGE = {"cpu": 512, "cuda": 4096}
 
 
 @dataclass(frozen=True)
 class Pairs:
-    """Which pairs (i, j) of a row and a column play which part; the rest are negatives.
+    """The roles of the pairs (i, j) of a row and a column: positives, pairs that are left out, and negatives.
 
     Attributes:
         positive: j - i of the positive pairs, or None if the columns hold none.
-        itself: j - i of the pairs of a vector with itself, left out, or None if there are none.
-        symmetric: the columns are the rows, so (i, j) and (j, i) are one pair, multiplied once.
-        row_ids: (n,) integers; pairs whose row and column have the same id are no negatives.
+        itself: j - i of the pairs of a vector with itself, which are left out, or None if there are none.
+        symmetric: Whether the columns are the rows, so that (i, j) and (j, i) are one pair, multiplied once.
+        row_ids: (n,) integers; pairs whose row and column have the same id are left out.
         column_ids: (m,) integers.
     """
 
@@ -29,17 +29,17 @@ class Pairs:
     column_ids: Tensor | None = None
 
     def positives(self, tile: Tensor, rows: slice, columns: slice) -> list[tuple[Tensor, slice]]:
-        """The positives inside a tile: each a (p,) view of it and which of all positives they are."""
+        """Returns the positives inside a tile: (p,) views of it, each with the slice of all positives that it holds."""
         if self.positive is None:
             return []
-        found = [_diagonal(tile, rows, columns, self.positive)]
+        diagonals = [_diagonal(tile, rows, columns, self.positive)]
         if self.symmetric:
             view, which = _diagonal(tile, rows, columns, -self.positive)
-            found.append((view, slice(which.start - self.positive, which.stop - self.positive)))
-        return [(view, which) for view, which in found if len(view)]
+            diagonals.append((view, slice(which.start - self.positive, which.stop - self.positive)))
+        return [(view, which) for view, which in diagonals if len(view)]
 
     def hide(self, tile: Tensor, rows: slice, columns: slice) -> None:
-        """Set all pairs of a tile that are no negatives to the lowest number, whose exponential is 0."""
+        """Sets all pairs of a tile that are not negatives to the lowest number, whose exponential is 0."""
         lowest = torch.finfo(tile.dtype).min
         if self.row_ids is not None and self.column_ids is not None:
             tile.masked_fill_(self.row_ids[rows, None] == self.column_ids[columns], lowest)
@@ -50,7 +50,7 @@ class Pairs:
 
 
 def _diagonal(tile: Tensor, rows: slice, columns: slice, offset: int) -> tuple[Tensor, slice]:
-    """The pairs (i, i + offset) inside a tile: a (p,) view, empty if there are none, and the slice of i."""
+    """Returns the pairs (i, i + offset) inside a tile, a (p,) view that may be empty, and the slice of i."""
     shift = rows.start + offset - columns.start
     view = tile.diagonal(min(max(shift, -tile.shape[0]), tile.shape[1]))  # (p,)
     first = rows.start + max(-shift, 0)
@@ -58,7 +58,17 @@ def _diagonal(tile: Tensor, rows: slice, columns: slice, offset: int) -> tuple[T
 
 
 def tiles(n: int, m: int, symmetric: bool, device: torch.device) -> Iterator[tuple[slice, slice]]:
-    """(rows, columns) slices that cover an (n, m) matrix, or the upper triangle of tiles of a symmetric one."""
+    """Yields the slices (rows, columns) of tiles that cover an (n, m) matrix; of a symmetric one, the upper triangle.
+
+    Args:
+        n: Number of rows.
+        m: Number of columns.
+        symmetric: Whether to cover the upper triangle only.
+        device: Device on which the tiles are multiplied.
+
+    Yields:
+        The rows and the columns of a tile.
+    """
     edge = _EDGE.get(device.type, _EDGE["cuda"])
     for i in range(0, n, edge):
         for j in range(i if symmetric else 0, m, edge):
@@ -71,8 +81,8 @@ class Product:
     Args:
         a: (n, D) rows.
         b: (m, D) columns.
-        scale: () factor.
-        dtype: of the logits.
+        scale: Scalar factor.
+        dtype: Type of the logits.
     """
 
     def __init__(self, a: Tensor, b: Tensor, scale: Tensor, dtype: torch.dtype) -> None:
@@ -82,28 +92,28 @@ class Product:
         self._buffers: dict[str, Tensor] = {}
 
     def buffer(self, name: str, rows: slice, columns: slice) -> Tensor:
-        """(R, C) memory for a tile, the same for every tile under one name."""
+        """Returns (R, C) memory for a tile, the same for every tile under one name."""
         if name not in self._buffers:
             self._buffers[name] = torch.empty(self._size, dtype=self.dtype, device=self.a.device)
         r, c = rows.stop - rows.start, columns.stop - columns.start
         return self._buffers[name][: r * c].view(r, c)
 
     def logits(self, rows: slice, columns: slice, out: Tensor | None = None) -> Tensor:
-        """(R, C) logits of a tile, in ``out`` or in the buffer of the last tile."""
+        """Returns the (R, C) logits of a tile, in ``out`` or in the buffer of the last tile."""
         out = self.buffer("logits", rows, columns) if out is None else out
         return _multiply(self.a[rows], self.b[columns].t(), out).mul_(self.scale)
 
 
 class Gradient:
-    """Sums what each tile's slope, d loss / d logits, adds to the gradients of the operands.
+    """Sums the gradients of the operands over tiles, from the slope d loss / d logits of each.
 
     Args:
         a: (n, D) rows.
         b: (m, D) columns.
-        scale: () factor.
-        needs: which of a, b and scale need a gradient.
-        symmetric: b is a, and only a gets the gradient of both; a tile's slope counts (i, j) and (j, i).
-        dtype: of the gradients.
+        scale: Scalar factor.
+        needs: Whether a, b and scale need a gradient.
+        symmetric: Whether b is a, and a gets the gradient of both; a tile's slope then counts (i, j) and (j, i).
+        dtype: Type of the gradients.
     """
 
     def __init__(
@@ -114,7 +124,7 @@ class Gradient:
         self.by_b = b.new_empty(b.shape, dtype=dtype) if needs[1] and not symmetric else None
 
     def add(self, slope: Tensor, rows: slice, columns: slice) -> None:
-        """Add a tile's (R, C) slope; tiles come in the order of `tiles`."""
+        """Adds a tile's (R, C) slope; the tiles come in the order of ``tiles``."""
         slope = slope.to(self.a.dtype)
         if self.by_a is not None:
             _add_product(self.by_a[rows], slope, self.b[columns], first=columns.start == 0)
@@ -123,26 +133,26 @@ class Gradient:
         if self.by_b is not None:
             _add_product(self.by_b[columns], slope.t(), self.a[rows], first=rows.start == 0)
 
-    def finish(self, unit: Tensor) -> tuple[Tensor | None, Tensor | None, Tensor | None]:
-        """Gradients of a, b and scale, where all slopes were given in multiples of a () unit."""
+    def finish(self, factor: Tensor) -> tuple[Tensor | None, Tensor | None, Tensor | None]:
+        """Returns the gradients of a, b and scale, for slopes that were all divided by a scalar factor before."""
         by_scale = None
         if self.by_a is not None and self.needs[2]:
             edge = _EDGE.get(self.a.device.type, _EDGE["cuda"])
             parts = [_dot(g, x) for g, x in zip(self.by_a.split(edge), self.a.split(edge), strict=True)]
-            by_scale = torch.stack(parts).sum() * unit * (0.5 if self.symmetric else 1.0)
-        factor = self.scale * unit
-        by_a = self.by_a.mul_(factor) if self.by_a is not None and self.needs[0] else None
-        by_b = self.by_b.mul_(factor) if self.by_b is not None else None
+            by_scale = torch.stack(parts).sum() * factor * (0.5 if self.symmetric else 1.0)
+        scale = self.scale * factor
+        by_a = self.by_a.mul_(scale) if self.by_a is not None and self.needs[0] else None
+        by_b = self.by_b.mul_(scale) if self.by_b is not None else None
         return by_a, by_b, by_scale
 
 
 def _multiply(x: Tensor, y: Tensor, out: Tensor) -> Tensor:
-    """``x @ y`` into out, summed at out's precision."""
+    """Computes ``x @ y`` into out, at the precision of out."""
     return torch.mm(x, y, out=out) if x.dtype == out.dtype else torch.mm(x, y, out.dtype, out=out)
 
 
 def _add_product(total: Tensor, x: Tensor, y: Tensor, first: bool) -> None:
-    """``total += x @ y``, or ``=`` at first, summed at total's precision."""
+    """Computes ``total += x @ y``, or ``total = x @ y`` at first, at the precision of total."""
     if x.dtype == total.dtype:
         total.addmm_(x, y, beta=0 if first else 1)
     elif first:
@@ -152,5 +162,16 @@ def _add_product(total: Tensor, x: Tensor, y: Tensor, first: bool) -> None:
 
 
 def _dot(x: Tensor, y: Tensor) -> Tensor:
-    """() sum of the products of two (R, D) matrices, at the precision of x."""
+    """Returns the scalar product of two (R, D) matrices, at the precision of x."""
     return torch.dot(x.reshape(-1), y.to(x.dtype).reshape(-1))
+
+
+def row_dot(x: Tensor, y: Tensor) -> Tensor:
+    """Returns the (n,) products of the rows of two (n, D) matrices, in float64."""
+    products = x.to(torch.promote_types(x.dtype, torch.float32)) * y  # (n, D)
+    return products.sum(1, dtype=widest(x))
+
+
+def widest(x: Tensor) -> torch.dtype:
+    """Returns the widest float type of a device: float64, or float32 where there is none."""
+    return torch.float32 if x.device.type == "mps" else torch.float64

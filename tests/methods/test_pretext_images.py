@@ -98,7 +98,7 @@ def test_nothing_of_the_hole_reaches_the_painter(batch):
 def test_inpainting_refuses_other_sizes_and_impossible_settings():
     with pytest.raises(InputError, match="paints those of 16 x 16"):
         inpainting()({"image": torch.rand(2, 3, 20, 16), "sample_key": torch.arange(2)})
-    with pytest.raises(InputError, match="share 1"):
+    with pytest.raises(InputError, match="fraction 1"):
         inpainting(fraction=1.0)
     assert not hasattr(inpainting(adversarial=0), "discriminator")
 

@@ -171,7 +171,7 @@ def _firsts(method: RelativePatch, image: Tensor, sample_key: Tensor) -> list[tu
             "cells of 21 x 21",
         ),
         (lambda: jigsaw(grid=4), "2 or 3 cells"),
-        (lambda: jigsaw(grid=2, permutations=25), "there are 24"),
+        (lambda: jigsaw(grid=2, permutations=25), "4 pieces have 24 permutations"),
     ],
 )
 def test_what_cannot_be_cut_is_refused(make, message: str):
