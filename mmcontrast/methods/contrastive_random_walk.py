@@ -27,7 +27,7 @@ class ContrastiveRandomWalk(Method):
             that the border of the frame does not give away their position (section 3.1).  None: the nodes are the cells
             of the frame's grid, pooled 2 x 2; that is far cheaper and serves networks that are already trained.
         temperature: Temperature of the softmax over cosine similarities.
-        edge_dropout: Fraction of edges left out of the walk, drawn for each clip.
+        edge_dropout: Fraction of edges left out of the walk, drawn for each clip, there and back apart.
         trainable_layers: Number of the trunk's last layers that are trained; 0 freezes it, None trains all.
 
     Raises:
@@ -63,8 +63,9 @@ class ContrastiveRandomWalk(Method):
         edges = None
         if self.edge_dropout:
             frames, count = nodes.shape[1:3]
-            draws = uniform(batch["sample_key"], (frames - 1) * count**2, self.random_stream)
-            edges = (draws >= self.edge_dropout).view(-1, frames - 1, count, count)
+            draws = uniform(batch["sample_key"], 2 * (frames - 1) * count**2, self.random_stream)
+            there, back = (draws >= self.edge_dropout).view(-1, 2, frames - 1, count, count).unbind(1)
+            edges = there, back
         loss, returned = contrastive_random_walk(nodes, self.temperature, edges)
         return {"loss": loss, "returned": returned}
 

@@ -6,7 +6,7 @@ import torch
 from mmcontrast.losses.cycle import contrastive_random_walk
 
 
-def oracle(features, temperature, kept=None):
+def oracle(features, temperature, edges=None):
     """The definition, one clip and one starting node at a time."""
     total, terms = 0.0, 0
     for b, clip in enumerate(features.tolist()):
@@ -16,10 +16,7 @@ def oracle(features, temperature, kept=None):
         def step(probability, t, to, frames=frames, nodes=nodes, b=b):
             out = [0.0] * nodes
             for i, p in enumerate(probability):
-                free = [
-                    kept is None or bool(kept[b, min(t, to), i, j] if to > t else kept[b, min(t, to), j, i])
-                    for j in range(nodes)
-                ]
+                free = [edges is None or bool(edges[0 if to > t else 1][b, min(t, to), i, j]) for j in range(nodes)]
                 if not any(free):
                     free = [True] * nodes
                 scores = [
@@ -46,11 +43,12 @@ def oracle(features, temperature, kept=None):
 def test_against_the_definition(dropped):
     generator = torch.Generator().manual_seed(0)
     features = torch.randn(2, 4, 5, 3, generator=generator, dtype=torch.float64)
-    kept = torch.rand(2, 3, 5, 5, generator=generator) > 0.3 if dropped else None
-    if kept is not None:
-        kept[0, 1, 2] = False  # a node without an edge
-    loss, returned = contrastive_random_walk(features, 0.5, kept)
-    assert loss.item() == pytest.approx(oracle(features, 0.5, kept), rel=1e-9)
+    edges = None
+    if dropped:
+        edges = (torch.rand(2, 2, 3, 5, 5, generator=generator) > 0.3).unbind(0)
+        edges[0][0, 1, 2] = False  # a node without an edge
+    loss, returned = contrastive_random_walk(features, 0.5, edges)
+    assert loss.item() == pytest.approx(oracle(features, 0.5, edges), rel=1e-9)
     assert 0 <= returned <= 1
 
 

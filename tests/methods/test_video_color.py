@@ -4,7 +4,7 @@ import torch.nn.functional as F
 
 from mmcontrast.encoders import TinyConv
 from mmcontrast.errors import InputError
-from mmcontrast.methods import MAST, ContrastiveRandomWalk, CorrFlow, VideoColor
+from mmcontrast.methods import MAST, ContrastiveRandomWalk, CorrFlow, VideoColor, contrastive_random_walk
 from mmcontrast.methods.frame_encoder import FrameEncoder
 from mmcontrast.ops.color import rgb_to_lab
 
@@ -102,6 +102,18 @@ def test_a_frozen_trunk():
         VideoColor(trunk, temperature=0)
     with pytest.raises(InputError, match="edge_dropout"):
         ContrastiveRandomWalk(trunk, edge_dropout=1.0)
+
+
+def test_edges_are_dropped_apart_there_and_back(monkeypatch):
+    walks = []
+    monkeypatch.setattr(
+        contrastive_random_walk, "contrastive_random_walk", lambda *arguments: walks.append(arguments) or (0, 0)
+    )
+    ContrastiveRandomWalk(TinyConv(dim=8), dim=4, patch=None, edge_dropout=0.3)(clips())
+    there, back = walks[0][2]
+    assert there.shape == back.shape == (3, 2, 16, 16)
+    assert 0.6 < there.float().mean() < 0.8
+    assert 0.4 < (there == back.mT).float().mean() < 0.7  # 0.58 if drawn apart, 1 if drawn together
 
 
 def test_patches_of_the_walk_are_encoded_alone():

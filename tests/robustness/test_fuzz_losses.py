@@ -133,10 +133,12 @@ def test_koleo(seed: int, count: int, dim: int, kind: str, scale: float):
     temperature=st.floats(0.02, 1),
     scale=st.floats(1e-2, 1e3),
 )
-def test_cycle_walk(seed: int, frames: int, nodes: int, dim: int, kind: str, temperature: float, scale: float):
+def test_contrastive_random_walk(
+    seed: int, frames: int, nodes: int, dim: int, kind: str, temperature: float, scale: float
+):
     features = numbers(seed, 2, frames, nodes, dim, kind=kind)
-    kept = numbers(seed, 2, frames - 1, nodes, nodes) > 0
-    for edges in (None, kept):
+    there, back = (numbers(seed + i, 2, frames - 1, nodes, nodes) > 0 for i in (0, 1))
+    for edges in (None, (there, back)):
         value, returned = contrastive_random_walk(features, temperature, edges)
         assert_finite(value)
         assert value > -1e-5
