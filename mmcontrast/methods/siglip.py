@@ -70,3 +70,6 @@ class SigLIP(CLIP):
         scale = self.log_scale.exp()
         loss = siglip_loss(image, text, scale, self.bias, self.caption_ids(batch["tokens"]))
         return {"loss": loss, "scale": scale.detach(), "accuracy": matching_accuracy(image, text)}
+
+    def after_step(self, progress: float) -> None:
+        """Leaves the scale alone: a sigmoid saturates pair by pair, and published models go beyond CLIP's 100."""

@@ -179,6 +179,12 @@ def test_scale_stays_at_or_below_100_and_can_come_back():
     assert clip.log_scale.grad != 0
 
 
+def test_the_scale_of_siglip_has_no_bound():
+    siglip = SigLIP(TinyConv(), TinyText(), dim=8, temperature=1 / 117.4)  # of an official model
+    siglip.after_step(0.5)
+    assert siglip.log_scale.exp().item() == pytest.approx(117.4)
+
+
 def test_towers_without_heads_must_agree_with_dim():
     with pytest.raises(InputError, match="TinyConv is 16 wide, dim is 8"):
         CLIP(TinyConv(), TinyText(), dim=8, image_head="none")
