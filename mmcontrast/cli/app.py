@@ -8,7 +8,10 @@ from typer import Argument, Option
 def app(
     which: Annotated[
         Literal["demo", "zero-shot", "match", "track", "look-inside"],
-        Argument(metavar="APP", help="App to open: demo (all in tabs), zero-shot, match, track or look-inside."),
+        Argument(
+            metavar="APP",
+            help="App to open: demo (all in tabs), zero-shot, match, track or look-inside. Without it, demo.",
+        ),
     ] = "demo",
     model: Annotated[
         str | None, Option(metavar="MODEL", help="Model to begin with; without it, the bundled one of each app.")

@@ -1,16 +1,17 @@
 """Groups and commands of typer whose modules are imported only when they are asked for."""
 
-import contextlib
 import importlib
+import os
 import re
 import sys
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from contextvars import ContextVar
 from typing import Any, ClassVar
 
 import typer
 from typer.core import TyperCommand, TyperGroup
 
+from mmcontrast.cli.output import discard_after_mistakes
 from mmcontrast.cli.terminal import say
 
 # Options of version 0.1 and their names now; "" stands for an argument without a name.
@@ -19,6 +20,7 @@ _RENAMED = {
     "--bf16": "--dtype=bfloat16",
     "--image": "",
     "--image-size": "--resolution",
+    "--run-dir": "--out",
     "--test": "--test-data",
     "--train": "--train-data",
 }
@@ -36,15 +38,15 @@ class Command(TyperCommand):
     """A command with help in plain text; indented lines of its docstring are printed as they are."""
 
     def parse_args(self, ctx: typer.Context, args: list[str]) -> list[str]:  # type: ignore[override]
-        """Reads the arguments; takes renamed options with a note, and refuses an option that comes twice."""
+        """Reads the arguments; takes renamed options with a note, and refuses a list that comes twice."""
         names = {name: parameter for parameter in self.params for name in parameter.opts}
         args = [new for argument in args for new in _renamed(argument, names)]
-        single = {name for name, option in names.items() if name.startswith("--") and not option.multiple}
+        lists = {name for name, option in names.items() if str(option.metavar).endswith(",...")}
         seen: set[str] = set()
         for argument in args[: args.index("--")] if "--" in args else args:
             name = argument.partition("=")[0]
-            if name in single and name in seen:
-                ctx.fail(f"{name} is given twice; give it once, with commas between several values.")
+            if name in lists and name in seen:
+                ctx.fail(f"{name} is given twice; give it once, with commas between its values.")
             seen.add(name)
         return super().parse_args(ctx, args)
 
@@ -63,13 +65,17 @@ class Command(TyperCommand):
             formatter.write_dl([record for record in records if record])
 
     def invoke(self, ctx: typer.Context) -> Any:  # type: ignore[override]
-        """Runs the function; Ctrl-C ends it with exit code 130."""
+        """Runs the function; Ctrl-C ends it with exit code 130, a reader of stdout that has gone with 0."""
         _running.set((ctx.command_path.partition(" ")[2], dict(ctx.params)))
         try:
-            return super().invoke(ctx)
+            with discard_after_mistakes():
+                return super().invoke(ctx)
         except KeyboardInterrupt:
             say("interrupted")
             raise typer.Exit(130) from None
+        except BrokenPipeError:  # the reader of stdout, such as head, has enough
+            os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+            return 0
 
 
 class PassThrough(Command):
@@ -137,13 +143,6 @@ def pass_through(function: Callable[..., Any]) -> Callable[..., Any]:
     """Lets a command function take arguments that it does not declare, in ``ctx.args`` of its ``typer.Context``."""
     function.command_class = PassThrough  # type: ignore[attr-defined]
     return function
-
-
-@contextlib.contextmanager
-def stdout_is_for_results() -> Iterator[None]:
-    """Sends what libraries print to stderr, so that stdout holds the report only."""
-    with contextlib.redirect_stdout(sys.stderr):
-        yield
 
 
 def _nothing() -> None:

@@ -49,7 +49,7 @@ class Data(LazyGroup):
         """Returns the command of a script; the script is not imported yet."""
         if (name := cmd_name.replace("_", "-")) not in self._files:
             return None
-        about = first_line(self._files[name])
+        about = first_line(self._files[name]).replace("``", "")
         return Script(name, short_help=about, help=about, add_help_option=False)
 
 

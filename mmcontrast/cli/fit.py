@@ -1,33 +1,142 @@
-"""``mmcontrast fit`` and ``mmcontrast validate``: bridges to ``mmcontrast.train``."""
+"""``mmcontrast fit`` and ``mmcontrast validate``: recipes and runs, by ``mmcontrast.train``."""
 
-import argparse
+import importlib.util
+from pathlib import Path
+from typing import Annotated
 
 import typer
+from typer import Argument, Option
 
 from mmcontrast.cli.commands import pass_through
+from mmcontrast.cli.options import Limit, Out, Overwrite
+
+
+def _recipes() -> list[str]:
+    """Returns the names of the recipes, for the shell's completion."""
+    from mmcontrast.cli.listing import recipes
+
+    return [name for name, _ in recipes()]
 
 
 @pass_through
-def fit(ctx: typer.Context) -> int:
-    """Train a method from a config."""
-    return _run("fit", ctx.args)
+def fit(
+    ctx: typer.Context,
+    recipe: Annotated[
+        str | None,
+        Argument(
+            metavar="RECIPE",
+            help="Name of a recipe, such as clip/flickr8k or simclr, or a YAML file. A run that goes on needs none.",
+            autocompletion=_recipes,
+        ),
+    ] = None,
+    data: Annotated[
+        str | None, Option(metavar="PATH", help="Data set to use: a folder, or shards. Without it, the recipe's.")
+    ] = None,
+    encoder: Annotated[
+        str | None,
+        Option(metavar="NAME", help="Encoder to train, such as timm:resnet18. Without it, the recipe's."),
+    ] = None,
+    epochs: Annotated[
+        int | None, Option(metavar="N", min=1, help="Number of epochs. Without it, the recipe's.")
+    ] = None,
+    batch_size: Annotated[
+        int | None, Option(metavar="N", min=1, help="Number of samples in a batch. Without it, the recipe's.")
+    ] = None,
+    lr: Annotated[float | None, Option(metavar="X", help="Learning rate. Without it, the recipe's.")] = None,
+    seed: Annotated[
+        int | None, Option(metavar="N", min=0, help="Seed of all random choices. Without it, the recipe's.")
+    ] = None,
+    limit: Limit = None,
+    out: Out = None,
+    resume: Annotated[bool, Option("--resume", help="Go on from the last complete checkpoint in --out.")] = False,
+    overwrite: Overwrite = False,
+    save_every: Annotated[
+        int, Option(metavar="STEPS", min=1, help="Number of steps between checkpoints within an epoch.")
+    ] = 1000,
+    print_config: Annotated[
+        bool, Option("--print-config", help="Print the complete config and train nothing.")
+    ] = False,
+    help_all: Annotated[
+        bool, Option("--help-all", help="Show every flag of the method, the data and the trainer.")
+    ] = False,
+) -> int:
+    """Train a method on your data.
+
+    A recipe names a method, the data and the trainer; mmcontrast list recipes shows them all. Every constructor
+    argument in it is also a flag, such as --model.weight_decay or --trainer.devices.
+
+      mmcontrast fit simclr --data photos/ --out runs/photos
+      mmcontrast fit smoke/clip --out runs/clip --model.lr 3e-4
+      mmcontrast fit --resume --out runs/clip
+      torchrun --nproc-per-node 8 -m mmcontrast fit simclr --data photos/ ...
+
+    Note:
+        The function is long because its signature holds the short options of all recipes.
+    """
+    recipe, extra = _separate(recipe, ctx.args)
+    if importlib.util.find_spec("mmcontrast.train.command") is None:
+        return _fit_config(recipe, out, resume, overwrite, save_every, help_all, extra)
+    from mmcontrast.train.command import fit_recipe
+
+    return fit_recipe(
+        recipe,
+        data=data,
+        encoder=encoder,
+        epochs=epochs,
+        batch_size=batch_size,
+        lr=lr,
+        out=out,
+        resume=resume,
+        overwrite=overwrite,
+        seed=seed,
+        limit=limit,
+        save_every=save_every,
+        print_config=print_config,
+        help_all=help_all,
+        extra=extra,
+    )
 
 
 @pass_through
-def validate(ctx: typer.Context) -> int:
-    """Print the validation figures of a run."""
-    return _run("validate", ctx.args)
+def validate(
+    ctx: typer.Context,
+    run: Annotated[str | None, Argument(metavar="RUN", help="Run directory, the --out of mmcontrast fit.")] = None,
+) -> int:
+    """Print the validation figures of a run.
 
+    They are those of its last complete checkpoint. Every flag of the run's config can be changed, such as
+    --data.batch_size.
 
-def _run(name: str, arguments: list[str]) -> int:
-    parser = argparse.ArgumentParser(f"mmcontrast {name}", allow_abbrev=False)
-    parser.add_argument("--run-dir")
-    if name == "fit":
-        parser.add_argument("--help-all", action="store_true")
-        parser.add_argument("--resume", action="store_true")
-        parser.add_argument("--overwrite", action="store_true")
-        parser.add_argument("--save-every", type=int, default=1000)
-    args, rest = parser.parse_known_args(arguments)
+      mmcontrast validate runs/clip-lite
+    """
+    run, extra = _separate(run, ctx.args)
+    from argparse import Namespace
+
     from mmcontrast.train import cli
 
-    return cli.run(name, args, rest)
+    return cli.run("validate", Namespace(run_dir=run), extra)
+
+
+def _fit_config(
+    recipe: str | None,
+    out: Path | None,
+    resume: bool,
+    overwrite: bool,
+    save_every: int,
+    help_all: bool,
+    extra: list[str],
+) -> int:
+    """Trains from a config file; goes when ``mmcontrast.train.command`` is there."""
+    from argparse import Namespace
+
+    from mmcontrast.train import cli
+
+    args = Namespace(run_dir=out, resume=resume, overwrite=overwrite, save_every=save_every, help_all=help_all)
+    return cli.run("fit", args, ["-c", recipe, *extra] if recipe else extra)
+
+
+def _separate(recipe: str | None, extra: list[str]) -> tuple[str | None, list[str]]:
+    """Returns the recipe and the other flags; a flag that comes before every name is no recipe."""
+    if recipe is not None and recipe.startswith("-"):
+        return None, [recipe, *extra]
+    return recipe, extra

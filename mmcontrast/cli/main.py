@@ -86,9 +86,6 @@ def main(arguments: Sequence[str] | None = None) -> int:
     except (KeyboardInterrupt, typer.Abort):
         say("interrupted")
         return 130
-    except BrokenPipeError:  # the reader of stdout, such as head, has enough
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
-        return 0
     except Exception as error:
         if os.environ.get("MMCONTRAST_TRACEBACK"):
             raise
@@ -116,7 +113,7 @@ def sentence(error: Exception) -> str:
         return f"{error.filename or 'a file'}: {error.strerror}"
     if type(error).__name__ == "OutOfMemoryError" or isinstance(error, MemoryError):
         return "the memory is used up; give a smaller --batch-size or --resolution"
-    if isinstance(error, ModuleNotFoundError):
+    if isinstance(error, ModuleNotFoundError) and not str(error.name).startswith("mmcontrast"):
         extras = importlib.import_module("mmcontrast.extras")
         line = extras.pip_line(error.name or "") or f"pip install {error.name}"
         return f"this needs the package {error.name}, which is not installed; run: {line}"

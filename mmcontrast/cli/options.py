@@ -43,7 +43,7 @@ Device = Annotated[
     str | None,
     Option(metavar="DEVICE", help="Device to compute on: cpu, cuda, cuda:1 or mps. Without it, a GPU if there is one."),
 ]
-BatchSize = Annotated[int, Option(metavar="N", min=1, help="Number of images that the model sees at once.")]
+BatchSize = Annotated[int, Option(metavar="N", min=1, help="Number of samples in a batch.")]
 Resolution = Annotated[
     int | None, Option(metavar="PIXELS", min=1, help="Short side at which the model sees images, in pixels.")
 ]

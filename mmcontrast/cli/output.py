@@ -7,12 +7,17 @@ exactly those results before it writes the first of its own. Other files of the 
 
 import shutil
 import tempfile
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
+from contextlib import contextmanager
+from contextvars import ContextVar
 from pathlib import Path
 
 from mmcontrast.errors import InputError
 
 LISTING = ".mmcontrast-results"
+
+# The folders that the running command writes to.
+_opened: ContextVar[tuple["OutputFolder", ...]] = ContextVar("opened", default=())
 
 
 class OutputFolder:
@@ -34,10 +39,11 @@ class OutputFolder:
         self._names: list[str] = []
         make_writable(self.path, path)
         self._earlier = self._earlier_results()
-        if self._earlier and not overwrite:
-            raise InputError(f"--out {path}: holds the results of an earlier run; add --overwrite to replace them")
         for target in self._earlier:
             self._check_inputs(target)
+        if self._earlier and not overwrite:
+            raise InputError(f"--out {path}: holds the results of an earlier run; add --overwrite to replace them")
+        _opened.set((*_opened.get(), self))
 
     def __truediv__(self, name: str) -> Path:
         """Returns the path of a result, a file or a folder directly in this one.
@@ -61,6 +67,12 @@ class OutputFolder:
         while target.name in self._names or target.exists():
             target = target.with_stem(target.stem + "_")
         return self / target.name
+
+    def discard(self) -> None:
+        """Removes what this run has written."""
+        self._earlier = [self.path / name for name in self._names]
+        self._names = []
+        self._remove_earlier_results()
 
     def __str__(self) -> str:
         return str(self.path)
@@ -100,6 +112,20 @@ def output_folder(
 ) -> OutputFolder | None:
     """Returns the folder ``--out``, or None without one; see ``OutputFolder``."""
     return None if out is None else OutputFolder(out, overwrite, inputs)
+
+
+@contextmanager
+def discard_after_mistakes() -> Iterator[None]:
+    """Removes what a command has written if it ends because an input cannot be used."""
+    token = _opened.set(())
+    try:
+        yield
+    except InputError:
+        for folder in _opened.get():
+            folder.discard()
+        raise
+    finally:
+        _opened.reset(token)
 
 
 def make_writable(folder: Path, out: str | Path) -> None:

@@ -120,8 +120,9 @@ def read_labels(file: Path) -> list[str] | dict[str, list[str]]:
         labels = json.loads(text)
     except json.JSONDecodeError as error:
         raise InputError(f"labels file {file}: no valid JSON ({error})") from error
-    if isinstance(labels, dict):
-        return labels
-    if not isinstance(labels, list) or not all(isinstance(label, str) for label in labels):
-        raise InputError(f"labels file {file}: wanted a list of strings or {{label: [prompt, ...]}}")
-    return labels
+    lists = labels if isinstance(labels, dict) else {"": labels}
+    for label, texts in lists.items():
+        if not isinstance(texts, list) or not all(isinstance(text, str) for text in texts):
+            needs = f"{label!r} needs a list of prompts" if label else "wanted a list of strings"
+            raise InputError(f"labels file {file}: {needs}; give a list of labels or {{label: [prompt, ...]}}")
+    return labels  # type: ignore[no-any-return]

@@ -33,10 +33,10 @@ def test_points_are_found_in_images(views, tmp_path, capsys):
     bad = views / "bad.png"
     bad.write_bytes(b"nothing")
     images = [views / "v0.png", views / "v1.png", bad]
-    given = ["--at", "40,30", "--at", "60.5,20", "--image", images[0], "--image", *images[1:]]
+    given = ["--points", "40,30", "--points", "60.5,20", *images]
     assert run("--reference", views / "v0.png", *given, "--out", out) == 1
     printed = capsys.readouterr()
-    assert json.loads(printed.out) == {"out": str(out), "images": 3, "points": 2, "errors": 1}
+    assert json.loads(printed.out)["counts"] == {"images": 3, "points": 2, "errors": 1}
     assert f"1 of 3 files could not be read; see the error column of {out / 'matches.csv'}" in printed.err
     same, _, moved, _, error = rows(out)
     assert (float(same["x"]), float(same["y"])) == pytest.approx((40, 30), abs=0.5)
@@ -54,7 +54,7 @@ def test_points_are_found_in_a_video(views, tmp_path):
     for i in range(3):
         (views / f"v{i}.png").rename(frames / f"{i:05d}.png")
     out = tmp_path / "out"
-    assert run("--reference", frames / "00000.png", "--at", "40,30", "--video", frames, "--out", out) == 0
+    assert run("--reference", frames / "00000.png", "--points", "40,30", "--video", frames, "--out", out) == 0
     assert [row["image"].rpartition("#")[2] for row in rows(out)] == ["0", "1", "2"]
     assert (out / "matches.mp4").stat().st_size > 500
 
@@ -65,14 +65,14 @@ def test_points_are_found_in_a_video(views, tmp_path):
 )
 def test_points_that_cannot_be_are_refused(views, tmp_path, capsys, at, message):
     image = views / "v0.png"
-    assert run("--reference", image, "--at", at, "--image", image, "--out", tmp_path / "out") == 2
+    assert run("--reference", image, "--points", at, image, "--out", tmp_path / "out") == 2
     assert message in capsys.readouterr().err
 
 
 def test_no_image_that_was_given_is_overwritten(views):
     images = [views / f"v{i}.png" for i in range(3)]
     given = [path.read_bytes() for path in images]
-    assert run("--reference", images[0], "--at", "40,30", "--image", *images[1:], "--out", views) == 0
+    assert run("--reference", images[0], "--points", "40,30", *images[1:], "--out", views) == 0
     assert [path.read_bytes() for path in images] == given
     assert np.array(Image.open(views / "v1_.png")).shape == (72, 3 * 96 + 12, 3)
     assert (views / "v2_.png").exists()
@@ -82,11 +82,11 @@ def test_what_cannot_be_looked_in_is_refused_before_anything_is_written(views, t
     (views / "none").mkdir()
     image, out = views / "v0.png", tmp_path / "out"
     for where, message in (
-        (("--image", views / "none"), f"no images in {views / 'none'}"),
+        ((views / "none",), f"no images in {views / 'none'}"),
         (("--video", views / "no.mp4"), "no.mp4: no such file"),
-        (("--image", image, "--resolution", "0"), "resolution is 0"),
+        ((image, "--resolution", "0"), "--resolution"),
     ):
-        assert run("--reference", image, "--at", "40,30;", *where, "--out", out) == 2
+        assert run("--reference", image, "--points", "40,30;", *where, "--out", out) == 2
         assert message in capsys.readouterr().err
     assert not out.exists()
 
@@ -99,9 +99,10 @@ def test_a_video_that_ends_early_is_told(views, tmp_path, capsys):
     data = (tmp_path / "video.mp4").read_bytes()
     (tmp_path / "video.mp4").write_bytes(data[: len(data) * 2 // 3])
     out = tmp_path / "out"
-    assert run("--reference", views / "v0.png", "--at", "40,30", "--video", tmp_path / "video.mp4", "--out", out) == 1
+    points = ("--reference", views / "v0.png", "--points", "40,30")
+    assert run(*points, "--video", tmp_path / "video.mp4", "--out", out) == 1
     assert "of 20 frames are there" in capsys.readouterr().err
     assert 5 < len(rows(out)) < 20
     video = out / "matches.mp4"
-    assert run("--reference", views / "v0.png", "--at", "40,30", "--video", video, "--out", out) == 2
+    assert run(*points, "--video", video, "--out", out) == 2
     assert "would be written over" in capsys.readouterr().err

@@ -1,18 +1,17 @@
-import argparse
 import csv
 import json
+import re
 import shutil
 
 import av
+import cv2
 import numpy as np
 import pytest
 
 from mmcontrast.cli.main import main
-from mmcontrast.cli.predict_track import add_track
 from mmcontrast.data.io.masks import read_mask, write_mask
 from mmcontrast.data.io.video_file import VideoFile
 from mmcontrast.data.io.video_writer import VideoWriter
-from mmcontrast.errors import InputError
 from mmcontrast.predict import track_writer
 
 HEIGHT, WIDTH, FRAMES = 97, 129, 6  # odd sizes
@@ -35,10 +34,7 @@ def clip(tmp_path_factory):
 
 
 def run(*arguments: object) -> int:
-    parser = argparse.ArgumentParser()
-    add_track(parser.add_subparsers())
-    args = parser.parse_args(["track", "--model", "lab", "--resolution", "192", *map(str, arguments)])
-    return args.run(args)
+    return main(["predict", "track", "--model", "lab", "--resolution", "192", *map(str, arguments)])
 
 
 def test_masks_and_overlay(clip, tmp_path, capsys):
@@ -52,19 +48,21 @@ def test_masks_and_overlay(clip, tmp_path, capsys):
     with av.open(str(tmp_path / "out" / "overlay.mp4")) as container:
         assert container.streams.video[0].codec_context.name == "h264"
     summary = json.loads(capsys.readouterr().out)
-    assert summary["frames"] == FRAMES
-    assert summary["seconds_per_frame"] > 0
+    assert summary["counts"] == {"frames": FRAMES, "errors": 0}
+    assert summary["metrics"]["seconds_per_frame"] > 0
 
 
 def test_points(clip, tmp_path):
     folder, _ = clip
-    assert run("--video", folder / "clip.mp4", "--points", "40,50; 25,50", "--out", tmp_path, "--no-overlay") == 0
+    what = ("--points", "40,50", "--points", "25,50", "--no-overlay")
+    assert run("--video", folder / "clip.mp4", *what, "--out", tmp_path) == 0
     with (tmp_path / "points.csv").open() as file:
         rows = list(csv.DictReader(file))
-    assert list(rows[0]) == ["frame", "id", "x", "y", "confidence", "visible"]
+    assert list(rows[0]) == ["frame", "id", "x", "y", "confidence", "visible", "time"]
     assert [(int(r["frame"]), int(r["id"])) for r in rows] == [(t, i) for t in range(FRAMES) for i in range(2)]
     assert (float(rows[0]["x"]), float(rows[0]["y"]), rows[0]["visible"]) == (40, 50, "1")
     assert abs(float(rows[-1]["x"]) - 50) < 5
+    assert [float(r["time"]) for r in rows[::2]] == pytest.approx([t / 25 for t in range(FRAMES)], abs=1e-3)
     assert not (tmp_path / "overlay.mp4").exists()
 
 
@@ -85,22 +83,22 @@ def test_a_cut_off_video_is_tracked_as_far_as_it_goes(tmp_path, capsys):
     (tmp_path / "cut.mp4").write_bytes(data[: len(data) // 2])
     assert run("--video", tmp_path / "cut.mp4", "--points", "9,9", "--out", tmp_path / "out") == 1
     captured = capsys.readouterr()
-    done = json.loads(captured.out)["frames"]
+    done = json.loads(captured.out)["counts"]["frames"]
     assert 2 < done < 30
     assert f"{done} of 30 frames" in captured.err
 
 
-def test_a_video_is_never_written_over(clip, tmp_path):
+def test_a_video_is_never_written_over(clip, tmp_path, capsys):
     folder, _ = clip
     for name, what in (("overlay.mp4", ("--points", "9,9")), ("colors.mp4", ("--colors",))):
         shutil.copy(folder / "clip.mp4", tmp_path / name)
         before = (tmp_path / name).read_bytes()
-        with pytest.raises(InputError, match=f"would be written over .*{name}"):
-            run("--video", tmp_path / name, *what, "--out", tmp_path)
+        assert run("--video", tmp_path / name, *what, "--out", tmp_path) == 2
+        assert re.search(f"would be written over .*{name}", capsys.readouterr().err)
         assert (tmp_path / name).read_bytes() == before
 
 
-def test_mistakes_have_one_sentence(clip, tmp_path):
+def test_mistakes_have_one_sentence(clip, tmp_path, capsys):
     folder, _ = clip
     write_mask(tmp_path / "small.png", np.ones((5, 7), np.uint8))
     (tmp_path / "empty.mp4").touch()
@@ -119,8 +117,30 @@ def test_mistakes_have_one_sentence(clip, tmp_path):
         ((*video[:2], "--out", "/proc", "--points", "5,2"), r"--out /proc: cannot be written"),
     ]
     for arguments, message in cases:
-        with pytest.raises(InputError, match=message):
-            run(*arguments)
+        assert run(*arguments) == 2
+        error = capsys.readouterr().err
+        assert re.search(message, error)
+        assert len(error.splitlines()) == 1
+    assert not [path for path in (tmp_path / "out").iterdir() if path.is_file()]
+
+
+def test_results_of_two_runs_are_never_mixed(clip, tmp_path, capsys):
+    folder, _ = clip
+    short = tmp_path / "short"
+    short.mkdir()
+    for number in range(3):
+        cv2.imwrite(str(short / f"{number}.png"), VideoFile(folder / "clip.mp4")[number][..., ::-1])
+    out = tmp_path / "out"
+    first = ("--mask", folder / "first.png", "--out", out)
+    assert run("--video", folder / "clip.mp4", *first) == 0
+    (out / "notes.txt").write_text("mine")
+    assert run("--video", short, *first) == 2
+    assert "holds the results of an earlier run; add --overwrite" in capsys.readouterr().err
+    assert len(list((out / "masks").iterdir())) == FRAMES
+    assert run("--video", short, *first, "--no-overlay", "--overwrite") == 0
+    assert len(list((out / "masks").iterdir())) == 3
+    assert not (out / "overlay.mp4").exists()
+    assert (out / "notes.txt").read_text() == "mine"
 
 
 def test_ctrl_c_keeps_what_was_written(clip, tmp_path, capsys, monkeypatch):
