@@ -27,8 +27,8 @@ class MoCoV3(Method):
         encoder: The network, a vision transformer or a ResNet.
         dim: Width of queries and keys.
         hidden: Width of the hidden layers of projector and predictor.
-        projector_layers: Number of layers of the projector: 3 for vision transformers, 2 for ResNets.
-        temperature: Temperature of the softmax: 0.2 for vision transformers, 1.0 for ResNets.
+        projector_layers: Number of layers of the projector; None: 3 for vision transformers, 2 for other networks.
+        temperature: Temperature of the softmax; None: 0.2 for vision transformers, 1.0 for other networks.
         momentum: m at the start; it rises to 1 along a cosine.
         freeze_patches: Whether a transformer's patch embedding stays as it was drawn (section 4.3).
     """
@@ -40,29 +40,32 @@ class MoCoV3(Method):
         encoder: Encoder,
         dim: int = 256,
         hidden: int = 4096,
-        projector_layers: int = 3,
-        temperature: float = 0.2,
+        projector_layers: int | None = None,
+        temperature: float | None = None,
         momentum: float = 0.99,
         freeze_patches: bool = True,
     ) -> None:
         super().__init__()
-        self.encoder, self.temperature, self.momentum = encoder, temperature, momentum
         patch_embedding = getattr(getattr(encoder, "net", None), "patch_embed", None)
+        transformer = patch_embedding is not None
         if freeze_patches and patch_embedding is not None:
             patch_embedding.requires_grad_(False)
-        widths = [hidden] * (projector_layers - 1)
+        self.encoder, self.momentum = encoder, momentum
+        self.temperature = temperature or (0.2 if transformer else 1.0)
+        widths = [hidden] * ((projector_layers or (3 if transformer else 2)) - 1)
         self.projector = mlp(encoder.dim, *widths, dim, norm=True, final_norm=True)
-        self.predictor = mlp(dim, hidden, dim, norm=True, final_norm=True)
+        self.predictor = mlp(dim, hidden, dim, norm=True, final_norm=transformer)
+        if not transformer:  # the predictor of a ResNet ends without batch norm, and without a bias too
+            self.predictor[-1] = nn.Linear(hidden, dim, bias=False)
         self.key_network = ema_copy(nn.Sequential(encoder, self.projector))
 
     def forward(self, batch: dict[str, Any]) -> dict[str, Tensor]:
         """Computes the symmetric loss, and logs its bound on mutual information in nats."""
         first, second = batch["views"][:2]
         self.require_negatives(len(first))
-        both = torch.cat([first, second])  # (2B, 3, H, W); one pass: batch norm sees both views
-        q1, q2 = l2_normalize(self.predictor(self.projector(self.encoder(both)))).chunk(2)  # (B, dim) each
+        q1, q2 = self._query(first), self._query(second)  # (B, dim) each; batch norm sees one view at a time
         with torch.no_grad():
-            k1, k2 = l2_normalize(self.key_network(both)).chunk(2)
+            k1, k2 = l2_normalize(self.key_network(first)), l2_normalize(self.key_network(second))
         cross_entropy = (info_nce(q1, k2, self.temperature) + info_nce(q2, k1, self.temperature)) / 2
         bound = mutual_information_bound(cross_entropy.detach(), len(q1) * world_size())
         return {"loss": 4 * self.temperature * cross_entropy, "mutual_information": bound}  # 2 tau for each direction
@@ -72,3 +75,7 @@ class MoCoV3(Method):
         momentum = cosine_momentum(self.momentum, progress)
         ema_update(self.key_network[0], self.encoder, momentum)
         ema_update(self.key_network[1], self.projector, momentum)
+
+    def _query(self, view: Tensor) -> Tensor:
+        """Returns the (B, dim) queries of one view."""
+        return l2_normalize(self.predictor(self.projector(self.encoder(view))))

@@ -148,6 +148,9 @@ CASES: dict[str, Case] = {
         overfit_to=0.8,
     ),
     "MoCoV3": Case(lambda: MoCoV3(_vit(), dim=8, hidden=16, momentum=0.9), _images, TwoViews),
+    "MoCoV3, convolutions": Case(
+        lambda: MoCoV3(_tiny(), dim=8, hidden=16, momentum=0.9), _images, TwoViews, overfit_to=0.9
+    ),
     "DINO": Case(lambda: _dino(_tiny(), head_norm=True), _images, _crops, overfit_to=0.7),
     "DINOv2": Case(lambda: _dino(_vit(), DINOv2), _images, _crops, overfit_to=0.7),
     "DINOv2, softmax": Case(  # a sharp teacher: with fewer samples than prototypes a soft one turns uniform

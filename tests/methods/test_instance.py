@@ -49,13 +49,34 @@ def test_moco_contrasts_with_the_queue_and_enqueues_last():
 
 def test_moco_v3_predicts_the_other_views_keys():
     method, batch = MoCoV3(vit(), dim=4, hidden=8, temperature=0.5), views()
-    both = torch.cat(batch["views"])
-    q1, q2 = F.normalize(method.predictor(method.projector(method.encoder(both))), dim=1).chunk(2)
-    k1, k2 = F.normalize(method.key_network(both), dim=1).chunk(2)
+    q1, q2 = (F.normalize(method.predictor(method.projector(method.encoder(v))), dim=1) for v in batch["views"])
+    k1, k2 = (F.normalize(method.key_network(v), dim=1) for v in batch["views"])
     target = torch.arange(4)
     expected = 2 * 0.5 * (F.cross_entropy(q1 @ k2.T / 0.5, target) + F.cross_entropy(q2 @ k1.T / 0.5, target))
     torch.testing.assert_close(method(batch)["loss"], expected)
     assert not any(p.requires_grad for p in method.encoder.net.patch_embed.parameters())
+
+
+def test_moco_v3_of_a_resnet_and_of_a_transformer():
+    resnet, transformer = MoCoV3(TinyConv(dim=8), dim=4, hidden=8), MoCoV3(vit(), dim=4, hidden=8)
+    assert (resnet.temperature, transformer.temperature) == (1.0, 0.2)
+    linear = lambda network: [m for m in network if isinstance(m, torch.nn.Linear)]
+    assert (len(linear(resnet.projector)), len(linear(transformer.projector))) == (2, 3)
+    assert resnet.predictor[-1].bias is None  # no last batch norm and no bias
+    assert isinstance(transformer.predictor[-1], torch.nn.BatchNorm1d)
+    assert not transformer.predictor[-1].affine
+
+
+def test_moco_v3_normalizes_each_view_by_itself():
+    method = MoCoV3(TinyConv(dim=8), dim=4, hidden=8)
+    batch = views()
+    shifted = {**batch, "views": [batch["views"][0], batch["views"][1] * 0.1]}
+    hidden = []
+    method.projector[1].register_forward_hook(lambda module, inputs, output: hidden.append(output.clone()))
+    method(shifted)
+    for output in hidden:  # both views have mean 0 after a batch norm, however far they are apart
+        torch.testing.assert_close(output.mean(0), torch.zeros(8), atol=1e-5, rtol=0)
+    assert len(hidden) == 2
 
 
 def test_dino_moves_its_center_temperature_teacher_and_last_layer():
