@@ -2,6 +2,7 @@ from .audio import WaveEncoder as WaveEncoder
 from .base import Encoder as Encoder
 from .base import TextEncoder as TextEncoder
 from .base import Tokenizer as Tokenizer
+from .bert import BertText as BertText
 from .hf import HFText as HFText
 from .hf_image import HFImage as HFImage
 from .nin import NIN as NIN

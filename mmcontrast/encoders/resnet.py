@@ -9,11 +9,12 @@ from math import prod
 
 import torch
 import torch.nn.functional as F
-from timm.data.constants import IMAGENET_DEFAULT_MEAN, IMAGENET_DEFAULT_STD
 from torch import Tensor, nn
 
 from mmcontrast.encoders.base import Encoder
 from mmcontrast.errors import InputError
+
+IMAGENET_MEAN, IMAGENET_STD = (0.485, 0.456, 0.406), (0.229, 0.224, 0.225)  # of RGB in [0, 1]
 
 
 class ResNet(Encoder):
@@ -31,8 +32,8 @@ class ResNet(Encoder):
         widths: Sequence[int] = (32, 64, 128, 256),
         strides: Sequence[int] = (2, 2, 2, 1),
         image_size: int = 32,
-        mean: Sequence[float] = IMAGENET_DEFAULT_MEAN,
-        std: Sequence[float] = IMAGENET_DEFAULT_STD,
+        mean: Sequence[float] = IMAGENET_MEAN,
+        std: Sequence[float] = IMAGENET_STD,
     ) -> None:
         if len(widths) != len(strides) or len(widths) < 2:
             raise InputError(

@@ -7,16 +7,13 @@ from pathlib import Path
 from pickle import UnpicklingError
 from typing import Any
 
-import timm
-import timm.models
 import torch
 import torch.nn.functional as F
 from safetensors import SafetensorError
-from timm.layers import PatchDropout
-from timm.layers.patch_dropout import PatchDropoutWithIndices
 from torch import Tensor, nn
 
 from mmcontrast.encoders.base import Encoder
+from mmcontrast.encoders.deferred_compiler import timm
 from mmcontrast.errors import InputError
 
 
@@ -190,7 +187,9 @@ def drop_patches(net: Any, rate: float) -> None:
     if not hasattr(net, "patch_drop"):
         raise InputError("Patches can be dropped from timm's plain vision transformers only (vit_*, eva*, deit*)")
     rotary = getattr(net, "rope", None) is not None
-    net.patch_drop = (PatchDropoutWithIndices if rotary else PatchDropout)(rate, net.num_prefix_tokens)
+    kinds = timm.layers.patch_dropout
+    dropout = kinds.PatchDropoutWithIndices if rotary else kinds.PatchDropout
+    net.patch_drop = dropout(rate, net.num_prefix_tokens)
 
 
 def _create(name: str, image_size: int | None, **options: Any) -> Any:

@@ -7,11 +7,11 @@ from collections.abc import Sequence
 from typing import Literal
 
 import torch
-from timm.data.constants import IMAGENET_DEFAULT_MEAN, IMAGENET_DEFAULT_STD
-from timm.models.vision_transformer import VisionTransformer
 from torch import Tensor, nn
 
 from mmcontrast.encoders.base import Encoder
+from mmcontrast.encoders.deferred_compiler import timm
+from mmcontrast.encoders.resnet import IMAGENET_MEAN, IMAGENET_STD
 from mmcontrast.encoders.timm import TimmEncoder
 from mmcontrast.errors import InputError
 from mmcontrast.ops.patches import sincos_positions
@@ -48,15 +48,15 @@ class ViT(TimmEncoder):
         layer_scale: float | None = None,
         drop_path: float = 0.0,
         pooling: Literal["cls", "mean"] = "cls",
-        mean: Sequence[float] = IMAGENET_DEFAULT_MEAN,
-        std: Sequence[float] = IMAGENET_DEFAULT_STD,
+        mean: Sequence[float] = IMAGENET_MEAN,
+        std: Sequence[float] = IMAGENET_STD,
     ) -> None:
         if image_size % patch_size or dim % heads:
             raise InputError(
                 f"image_size {image_size} must be a multiple of patch_size {patch_size}, and dim {dim} of heads {heads}"
             )
         Encoder.__init__(self, mean, std)
-        self.net = VisionTransformer(
+        self.net = timm.models.VisionTransformer(
             image_size,
             patch_size,
             num_classes=0,
@@ -116,7 +116,8 @@ def require_tokens(encoder: Encoder, method: str) -> TimmEncoder:
         InputError: it is another kind of network.
     """
     net = getattr(encoder, "net", None)
-    if not isinstance(encoder, TimmEncoder) or not isinstance(net, VisionTransformer) or not net.dynamic_img_size:
+    is_plain = isinstance(net, timm.models.VisionTransformer) and net.dynamic_img_size
+    if not isinstance(encoder, TimmEncoder) or not is_plain:
         raise InputError(
             f"{method} works on the tokens of a vision transformer: give ViT, or TimmEncoder with a vit_* or deit_* "
             f"name, not {type(encoder).__name__}"

@@ -50,7 +50,7 @@ def choose_dtype(dtype: str | torch.dtype | None) -> torch.dtype:
     if dtype is None:
         return torch.float32
     chosen = DTYPES.get(dtype) if isinstance(dtype, str) else dtype
-    if chosen not in DTYPES.values():
+    if chosen is None or chosen not in DTYPES.values():
         raise InputError(f"dtype {dtype!r}: give one of {', '.join(DTYPES)}")
     return chosen
 

@@ -90,7 +90,8 @@ class FeatureExtractor(Predictor[ImageFeatures]):
             InputError: The image cannot be read.
         """
         with inference_in(self.device, self.dtype):
-            return self.frames(self.read(image)).cpu()
+            grid: Tensor = self.frames(self.read(image))
+        return grid.cpu()
 
     def attention(self, image: ImageSource) -> Tensor:
         """Returns (heads, h, w) float32 on the CPU: the last block's attention of the class token to the patches.

@@ -247,7 +247,7 @@ class DescriptorMatcher(Predictor[Matches]):
             every_pixel = pixel_grid(height, width, self.device)  # (H W, 2)
             apart = 0.05 * float(np.hypot(height, width))
             parts = []
-            for some in query.split(max(1, _DISTANCES // (height * width))):
+            for some in torch.split(query, max(1, _DISTANCES // (height * width))):
                 squared = _squared_distances(some, target).view(-1, height, width)
                 best = squared.flatten(1).argmin(1)  # (q,)
                 xy = every_pixel[best]
@@ -296,4 +296,4 @@ def _between_pixels(squared: Tensor, best: Tensor) -> Tensor:
 def _nearest(a: Tensor, b: Tensor) -> Tensor:
     """Returns (n,), for each of a (n, D) the index of the nearest of b (m, D)."""
     length = b.square().sum(1)
-    return torch.cat([(length - 2 * part @ b.T).argmin(1) for part in a.split(max(1, _DISTANCES // len(b)))])
+    return torch.cat([(length - 2 * part @ b.T).argmin(1) for part in torch.split(a, max(1, _DISTANCES // len(b)))])

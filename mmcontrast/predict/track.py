@@ -129,7 +129,11 @@ class LabelPropagator(Tracker, Predictor[Tracked]):
         size = (source.height, source.width)
         ids = label_maps.check_mask(mask, *size)
         labels = self._propagate(source, lambda _, grid: label_maps.mask_to_labels(mask, ids, grid, self.device))
-        to_mask = lambda soft: label_maps.labels_to_mask(soft, ids, *size, self.preset.stretch).cpu().numpy()
+
+        def to_mask(soft: Tensor) -> ImageArray:
+            ids_of_frame: ImageArray = label_maps.labels_to_mask(soft, ids, *size, self.preset.stretch).cpu().numpy()
+            return ids_of_frame
+
         return (to_mask(soft) if number else mask.astype(np.uint8) for number, (_, soft) in enumerate(labels))
 
     def iter_points(self, video: VideoSource, points: PointsLike) -> Iterator[TrackedPoints]:
