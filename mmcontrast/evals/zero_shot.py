@@ -2,7 +2,6 @@
 
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Any
 
 import torch
 from torch import Tensor
@@ -10,13 +9,15 @@ from torch import Tensor
 from mmcontrast.data.datasets.images import Images
 from mmcontrast.data.datasets.prompt_templates import read_classnames
 from mmcontrast.errors import InputError
-from mmcontrast.evals.confusion import confusion
+from mmcontrast.evals.labeled_features import labeled_indices
 from mmcontrast.evals.ranking import topk_hits
+from mmcontrast.evals.results import ConfusionMatrix, EvalResult, confusion_counts
 from mmcontrast.inference.extract import evaluating, extract
 from mmcontrast.inference.image_batches import preprocessing
 from mmcontrast.inference.prompts import PromptSet, Templates, embed_prompts
 from mmcontrast.methods.clip import CLIP
-from mmcontrast.viz.confusion import draw_confusion
+
+BLOCK = 4096  # images that are scored at once
 
 
 def zero_shot(
@@ -25,65 +26,73 @@ def zero_shot(
     classnames: str | Path | Sequence[str] | None = None,
     templates: Templates = "simple",
     batch_size: int = 64,
+    limit: int | None = None,
     cache: bool | Path = False,
     progress: bool = False,
-    confusion_png: Path | None = None,
-) -> dict[str, Any]:
-    """Share of images whose class name the model finds.
+) -> EvalResult:
+    """Measures how often the class name that is nearest to an image is the right one.
 
-    The method is evaluated where it lies and is left in the mode it was in, so this also serves during training.
+    The method is evaluated on the device that it is on and left in the mode that it is in, also during training.
 
     Args:
-        method: a ``CLIP``.
-        data: labeled images: a folder of class folders, shards with KEY.cls, or a data set.
-        classnames: names in label order, or a file with one a line; None: those of the data, underscores as spaces.
+        method: The image-text method.
+        data: Labeled images: a folder of class folders, shards with KEY.cls, or a data set.
+        classnames: Names in label order, or a file with one name a line; None takes those of the data, with spaces in
+            place of underscores.
         templates: "simple", "openai80", a file, or sentences with ``{}``.
-        batch_size: images encoded at once.
-        cache: True keeps features and label vectors in the user's cache folder; or a folder of your own.
-        progress: show a bar on a terminal's stderr.
-        confusion_png: where to draw the confusion matrix.
+        batch_size: Number of images that are encoded at once.
+        limit: Largest number of images, a random choice that is always the same; None takes all.
+        cache: True stores features in the user's cache folder, a path stores them there, False stores nothing.
+        progress: Whether to draw a progress bar on stderr if it is a terminal.
+
     Returns:
-        ``top1`` and ``top5`` in [0, 1] (ties count as a random order would have them), ``per_class`` {name: top1, None
-        where there is no image}, ``n`` images read, ``unreadable`` images left out.
+        ``top1`` and ``top5``, where ties count as a random order, and ``per_class``, the top-1 of each class (None for
+        a class without images). Images that cannot be read or whose label is below 0 are counted and left out.
+
     Raises:
-        InputError: without labels or class names, or with fewer names than labels.
+        InputError: There are no labels or no class names, or there are fewer names than labels.
     """
     if isinstance(data, Images):
         images = data
     else:
         images = Images(data, classnames=classnames, **preprocessing(method.encoder))
         classnames = None
-    classes = _class_names(images, classnames)
-    prompts = PromptSet([name.replace("_", " ") for name in classes], templates)
+    class_names = _class_names(images, classnames)
+    prompts = PromptSet([name.replace("_", " ") for name in class_names], templates)
     with evaluating(method):
-        vectors = embed_prompts(method, prompts, method.log_scale.device, cache).cpu()  # (C, D)
-    features = extract(method, method.embed_image, images, batch_size, cache, progress)
+        class_vectors = embed_prompts(method, prompts, method.log_scale.device, cache).cpu()  # (C, D)
+    indices = labeled_indices(images, limit)
+    features = extract(method, method.embed_image, images, batch_size, cache, progress, indices)
     if not len(features.vectors):
         raise InputError(f"none of the {len(images)} images can be read; the first is {features.unreadable[0]}")
-    target = torch.from_numpy(images.labels)[features.places]  # (N,)
-    blocks = [_score(*block, vectors) for block in zip(features.vectors.split(4096), target.split(4096), strict=True)]
-    top1, top5, predicted = (torch.cat(part) for part in zip(*blocks, strict=True))  # (N,) each
-    counts = torch.bincount(target, minlength=len(classes))
-    per_class = torch.bincount(target, top1, minlength=len(classes)) / counts
-    result = {
-        "top1": top1.mean().item(),
-        "top5": top5.mean().item(),
-        "per_class": {
-            name: share if count else None
-            for name, share, count in zip(classes, per_class.tolist(), counts.tolist(), strict=True)
+    target = torch.from_numpy(images.labels)[features.indices]  # (N,)
+    blocks = zip(features.vectors.split(BLOCK), target.split(BLOCK), strict=True)
+    scored = [_score(vectors, labels, class_vectors) for vectors, labels in blocks]
+    top1, top5, predicted = (torch.cat(part) for part in zip(*scored, strict=True))  # (N,) each
+    counts = torch.bincount(target, minlength=len(class_names))
+    per_class = (torch.bincount(target, top1, minlength=len(class_names)) / counts).tolist()
+    return EvalResult(
+        metrics={
+            "top1": top1.mean().item(),
+            "top5": top5.mean().item(),
+            "per_class": {
+                name: value if count else None
+                for name, value, count in zip(class_names, per_class, counts.tolist(), strict=True)
+            },
         },
-        "n": len(target),
-        "unreadable": len(features.unreadable),
-    }
-    if confusion_png:
-        title = f"Zero-shot: {result['top1']:.1%} of {len(target)} images right"
-        draw_confusion(confusion(target, predicted, len(classes)), classes, confusion_png, title)
-    return result
+        counts={
+            "num_images": len(target),
+            "num_classes": len(class_names),
+            "num_unreadable": len(features.unreadable),
+            "num_unlabeled": int((images.labels < 0).sum()),
+        },
+        confusion={"zero-shot": ConfusionMatrix(confusion_counts(target, predicted, len(class_names)), class_names)},
+    )
 
 
-def _score(vectors: Tensor, target: Tensor, classes: Tensor) -> tuple[Tensor, ...]:
-    """(N, D) images, (N,) right classes, (C, D) classes -> chances of a hit in the first 1 and 5, and predictions."""
-    scores = vectors @ classes.T  # (N, C)
+def _score(vectors: Tensor, target: Tensor, class_vectors: Tensor) -> tuple[Tensor, Tensor, Tensor]:
+    """Returns top-1 hits, top-5 hits and the predicted classes of images (N, D), each (N,)."""
+    scores = vectors @ class_vectors.T  # (N, C)
     return topk_hits(scores, target, 1), topk_hits(scores, target, 5), scores.argmax(1)
 
 

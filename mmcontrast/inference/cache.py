@@ -1,4 +1,4 @@
-"""Embeddings kept on disk, found again by the content they were made from."""
+"""Results on disk, under keys that are hashes of what they were computed from."""
 
 import contextlib
 import hashlib
@@ -13,14 +13,19 @@ from torch import Tensor, nn
 
 
 def cache_directory() -> Path:
-    """``$MMCONTRAST_CACHE``, else ``$XDG_CACHE_HOME/mmcontrast``, else ``~/.cache/mmcontrast``."""
+    """Returns ``$MMCONTRAST_CACHE``, else ``$XDG_CACHE_HOME/mmcontrast``, else ``~/.cache/mmcontrast``."""
     if own := os.environ.get("MMCONTRAST_CACHE"):
         return Path(own)
     return Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache") / "mmcontrast"
 
 
 def fingerprint(module: nn.Module, leave_out: nn.Module | None = None) -> str:
-    """A hash of the class names, weights and buffers of ``module``, less those that ``leave_out`` shares with it."""
+    """Returns a hash of the class names, weights and buffers of a module.
+
+    Args:
+        module: The module.
+        leave_out: A part of the module that the hash ignores.
+    """
     ignored_modules = set(leave_out.modules()) if leave_out is not None else set()
     ignored = {id(t) for m in ignored_modules for t in [*m.parameters(recurse=False), *m.buffers(recurse=False)]}
     digest = hashlib.sha256()
@@ -36,7 +41,7 @@ def fingerprint(module: nn.Module, leave_out: nn.Module | None = None) -> str:
 
 
 def content_key(parts: Iterable[str]) -> str:
-    """A hash of a sequence of strings that no other sequence shares."""
+    """Returns a hash of a sequence of strings that no other sequence shares."""
     digest = hashlib.sha256()
     for part in parts:
         encoded = part.encode("utf-8", "surrogateescape")
@@ -45,21 +50,26 @@ def content_key(parts: Iterable[str]) -> str:
 
 
 def load_array(file: Path) -> Tensor | None:
-    """The tensor saved as ``file``; None where there is none or it cannot be read (it is then made anew)."""
+    """Returns the tensor that is stored in a file, or None if there is none or it cannot be read."""
     try:
         array = np.load(file, allow_pickle=False)
         with contextlib.suppress(OSError):
-            os.utime(file)  # what is used stays; _prune takes the oldest
+            os.utime(file)  # marks the file as used; _prune deletes those longest unused
         return torch.from_numpy(array)
     except (OSError, ValueError, EOFError):
         return None
 
 
-def save_array(file: Path, tensor: Tensor, keep_bytes: int | None = None) -> None:
-    """Writes ``file`` (.npy) in one step: readers see all of it or nothing.  A full or read-only disk is no error.
+def save_array(file: Path, tensor: Tensor, max_bytes: int | None = None) -> None:
+    """Writes a tensor to a .npy file in one step: readers see all of it or nothing.
+
+    A full or read-only disk is no error, since the cache is not needed.
 
     Args:
-        keep_bytes: the most that the .npy files of its folder may take; those longest unused go.  None: no limit.
+        file: The file to write.
+        tensor: The tensor.
+        max_bytes: Limit of all .npy files in the folder; those that were not used for longest are deleted. None sets
+            no limit.
     """
     part = file.with_name(f".{file.name}.{secrets.token_hex(8)}")
     try:
@@ -67,24 +77,24 @@ def save_array(file: Path, tensor: Tensor, keep_bytes: int | None = None) -> Non
         with part.open("wb") as stream:
             np.save(stream, tensor.detach().cpu().numpy(), allow_pickle=False)
         os.replace(part, file)
-        if keep_bytes is not None:
-            _prune(file.parent, keep_bytes)
+        if max_bytes is not None:
+            _prune(file.parent, max_bytes)
     except OSError:
         with contextlib.suppress(OSError):
             part.unlink()
 
 
-def _prune(folder: Path, keep_bytes: int) -> None:
-    """Deletes the longest unused .npy files of a folder until the rest fits into ``keep_bytes``; the newest stays."""
+def _prune(folder: Path, max_bytes: int) -> None:
+    """Deletes the .npy files of a folder that were not used for longest, until the rest fits; the newest stays."""
     total = 0
-    for place, (_, size, file) in enumerate(sorted(_files(folder), reverse=True)):
+    for rank, (_, size, file) in enumerate(sorted(_files(folder), reverse=True)):
         total += size
-        if place and total > keep_bytes:
+        if rank and total > max_bytes:
             file.unlink(missing_ok=True)
 
 
 def _files(folder: Path) -> Iterator[tuple[int, int, Path]]:
-    """(time of last use, bytes, path)"""
+    """Yields (time of last use, bytes, path) of the .npy files of a folder."""
     for file in folder.glob("*.npy"):
         with contextlib.suppress(FileNotFoundError):  # another process was faster
             status = file.stat()

@@ -16,7 +16,8 @@ import torch
 from PIL import Image
 
 import mmcontrast.predict
-from mmcontrast.data.io.video import VideoFile, open_video
+from mmcontrast.data.io.video import open_video
+from mmcontrast.data.io.video_file import VideoFile
 from mmcontrast.data.io.video_writer import VideoWriter
 from mmcontrast.encoders import TinyConv
 from mmcontrast.errors import InputError

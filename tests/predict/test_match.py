@@ -9,7 +9,7 @@ from mmcontrast.data.sampler import SampleKey
 from mmcontrast.encoders import LabPatches, TinyConv
 from mmcontrast.encoders.base import Encoder
 from mmcontrast.errors import InputError
-from mmcontrast.evals.dense import truth
+from mmcontrast.evals.dense import true_matches
 from mmcontrast.methods import DenseObjectNet
 from mmcontrast.predict.match import DescriptorMatcher
 
@@ -102,7 +102,7 @@ def test_subpixel_places_beat_whole_pixels():
 
     ones = np.ones(a.depth.shape, np.uint8)
     a, b = (type(v)(v.color, v.depth, ones, v.intrinsics, v.pose) for v in (a, b))
-    xy_a, xy_b = truth(FindMatches(60, attempts=600), a, b, 0.001, SampleKey(0))
+    xy_a, xy_b = true_matches(FindMatches(60, attempts=600), a, b, 0.001, SampleKey(0))
     for subpixel in (False, True):
         match = DescriptorMatcher(LabPatches(4), subpixel=subpixel)
         match.set_reference(a.color)

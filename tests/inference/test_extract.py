@@ -26,12 +26,12 @@ def test_features_in_order_from_any_batch_size(folder):
     for batch_size in (1, 3, 64):
         found = extract(clip, clip.encoder, images(folder), batch_size, cache=False)
         torch.testing.assert_close(found.vectors[:, 0], red)
-        assert found.places.tolist() == list(range(10))
+        assert found.indices.tolist() == list(range(10))
         assert not found.unreadable
 
 
 def test_features_are_kept_and_a_broken_run_goes_on(folder, tmp_path_factory, monkeypatch):
-    monkeypatch.setattr(features, "SHARD", 4)
+    monkeypatch.setattr(features, "SHARD_SIZE", 4)
     cache = tmp_path_factory.mktemp("features")
     clip = color_clip()
     first = extract(clip, clip.encoder, images(folder), 2, cache)
@@ -68,7 +68,7 @@ def test_unreadable_images_are_left_out_and_named(folder, tmp_path_factory):
     clip = color_clip()
     for _ in range(2):
         found = extract(clip, clip.encoder, images(folder), 3, cache)
-        assert found.places.tolist() == [0, 1, 2, 3, 5, 6, 7, 8, 9]
+        assert found.indices.tolist() == [0, 1, 2, 3, 5, 6, 7, 8, 9]
         assert found.vectors.shape == (9, 3)
         assert torch.isfinite(found.vectors).all()
         assert len(found.unreadable) == 1

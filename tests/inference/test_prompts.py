@@ -106,9 +106,9 @@ def test_a_full_cache_forgets_what_was_longest_unused(tmp_path):
         save_array(file, torch.zeros(1000))
         os.utime(file, ns=(age, age))
     assert load_array(files[0]) is not None  # used, and so the youngest but for the next
-    save_array(tmp_path / "d.npy", torch.zeros(1000), keep_bytes=3 * size)
+    save_array(tmp_path / "d.npy", torch.zeros(1000), max_bytes=3 * size)
     assert sorted(p.name for p in tmp_path.iterdir()) == ["a.npy", "c.npy", "d.npy"]
-    save_array(tmp_path / "e.npy", torch.zeros(1000), keep_bytes=1)
+    save_array(tmp_path / "e.npy", torch.zeros(1000), max_bytes=1)
     assert [p.name for p in tmp_path.iterdir()] == ["e.npy"]
 
 
