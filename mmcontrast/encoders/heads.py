@@ -101,13 +101,10 @@ class PrototypeHead(nn.Module):
             if isinstance(layer, nn.Linear):
                 nn.init.trunc_normal_(layer.weight, std=0.02)
                 nn.init.zeros_(layer.bias)
-        self.prototypes = nn.Parameter(torch.randn(prototypes, bottleneck) * bottleneck**-0.5)
-        self.learning: Tensor
-        self.register_buffer("learning", torch.ones(()))  # 0 while the prototypes stand still
+        # As torch draws a linear layer, which DINO's code leaves as it is: directions of length 3^-0.5 on average.
+        self.prototypes = nn.Parameter(torch.empty(prototypes, bottleneck).uniform_(-1, 1) * bottleneck**-0.5)
 
     def forward(self, x: Tensor) -> Tensor:
         """(B, width) -> (B, K) cosines."""
         directions = F.normalize(self.prototypes, dim=1)  # weight norm with its gain fixed at 1
-        if directions.requires_grad:
-            directions.register_hook(lambda gradient: gradient * self.learning)
         return F.linear(l2_normalize(self.mlp(x)).to(directions.dtype), directions)

@@ -53,8 +53,12 @@ class Method(Configurable, nn.Module):
         """
         raise NotImplementedError
 
-    def before_step(self) -> None:
-        """Changes the gradients between the backward pass and the optimizer step; most methods leave them alone."""
+    def before_step(self, progress: float) -> None:
+        """Changes gradients between the backward pass and the optimizer step; most methods leave them alone.
+
+        Args:
+            progress: Fraction of all steps that are done before this one, in [0, 1).
+        """
 
     def after_step(self, progress: float) -> None:
         """Updates what no gradient moves after each optimizer step, such as EMA teachers and schedules.

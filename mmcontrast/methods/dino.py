@@ -23,9 +23,7 @@ class DINO(Method):
 
     Batch (``data.MultiCrop`` makes it): ``views``, two large (B, 3, S, S), then any number of small, in [0, 1].
 
-    ``encoder`` is the teacher, which is the better one.  Two deviations: schedules are fractions of the run, not
-    epochs; the frozen last layer has its gradients set to 0, not removed, so that every rank of a distributed run has
-    them.
+    ``encoder`` is the teacher, which is the better one.  Deviation: schedules are fractions of the run, not epochs.
 
     Args:
         encoder: The student, any network that takes both sizes.
@@ -70,7 +68,7 @@ class DINO(Method):
         self.center_momentum, self.frozen_last_layer = center_momentum, frozen_last_layer
         self.register_buffer("center", torch.zeros(prototypes))  # c
         self.register_buffer("temperature", torch.tensor(teacher_temperature[0]))  # tau_t, as of now
-        self.head.learning.fill_(frozen_last_layer <= 0)
+        self._step_momentum: float | None = None
 
     @property
     def encoder(self) -> Encoder:  # type: ignore[override]
@@ -94,14 +92,29 @@ class DINO(Method):
         loss = dino_loss(self._student_logits(views), targets, self.student_temperature)
         return {"loss": loss, "teacher_entropy": relative_entropy(targets)}
 
+    def before_step(self, progress: float) -> None:
+        """Removes the last layer's gradient while it is frozen, so that an optimizer leaves it alone altogether."""
+        self._step_momentum = cosine_momentum(self.momentum, progress)
+        if progress < self.frozen_last_layer:
+            for head in self.trained_heads():
+                head.prototypes.grad = None
+
     def after_step(self, progress: float) -> None:
-        """Moves the teacher towards the student, raises its temperature, and sets the last layer free in time."""
-        momentum = cosine_momentum(self.momentum, progress)
+        """Moves the teacher towards the student, with the momentum of this step, and raises its temperature."""
+        momentum = cosine_momentum(self.momentum, progress) if self._step_momentum is None else self._step_momentum
         ema_update(self.teacher, self.student, momentum)
-        ema_update(self.teacher_head, self.head, momentum)
+        for teacher_head, head in zip(self.teacher_heads(), self.trained_heads(), strict=True):
+            ema_update(teacher_head, head, momentum)
         start, end = self.teacher_temperature
         self.temperature.fill_(start + (end - start) * min(1.0, progress / max(self.temperature_warmup, 1e-9)))
-        self.head.learning.fill_(progress >= self.frozen_last_layer)
+
+    def trained_heads(self) -> list[PrototypeHead]:
+        """Returns the heads of the student."""
+        return [self.head]
+
+    def teacher_heads(self) -> list[PrototypeHead]:
+        """Returns the heads of the teacher, in the order of ``trained_heads``."""
+        return [self.teacher_head]
 
     def _assign(self, logits: Tensor, center: Tensor) -> Tensor:
         """Returns the teacher's (M, K) probabilities; in training the center moves, if there is one (eq. 4)."""

@@ -13,7 +13,7 @@ from mmcontrast.encoders.heads import PrototypeHead
 from mmcontrast.encoders.vit import encode_tokens, require_tokens
 from mmcontrast.losses.distill import dino_loss, ibot_loss, koleo
 from mmcontrast.methods.dino import DINO, relative_entropy
-from mmcontrast.ops.momentum import cosine_momentum, ema_copy, ema_update
+from mmcontrast.ops.momentum import ema_copy
 from mmcontrast.ops.patches import block_mask
 
 
@@ -86,7 +86,6 @@ class DINOv2(DINO):
         self.patch_weight, self.koleo_weight = patch_weight, koleo_weight
         self.patch_head = PrototypeHead(encoder.dim, prototypes, hidden, bottleneck)
         self.teacher_patch_head = ema_copy(self.patch_head)
-        self.patch_head.learning.fill_(frozen_last_layer <= 0)
         self.mask_token = nn.Parameter(torch.zeros(encoder.dim))
         self.register_buffer("patch_center", torch.zeros(prototypes))
 
@@ -121,11 +120,13 @@ class DINOv2(DINO):
         terms = {"dino": dino.detach(), "ibot": ibot.detach(), "koleo": spread.detach()}
         return {"loss": loss, **terms, "teacher_entropy": relative_entropy(class_targets)}
 
-    def after_step(self, progress: float) -> None:
-        """Does what DINO does, and the same for the head of the patches."""
-        super().after_step(progress)
-        ema_update(self.teacher_patch_head, self.patch_head, cosine_momentum(self.momentum, progress))
-        self.patch_head.learning.copy_(self.head.learning)
+    def trained_heads(self) -> list[PrototypeHead]:
+        """Returns the heads of the student, for class tokens and for patches."""
+        return [self.head, self.patch_head]
+
+    def teacher_heads(self) -> list[PrototypeHead]:
+        """Returns the heads of the teacher, in the order of ``trained_heads``."""
+        return [self.teacher_head, self.teacher_patch_head]
 
     def _masks(self, large: Tensor, sample_key: Tensor) -> Tensor:
         """Returns (2B, N) bool, the hidden patches of the large views."""

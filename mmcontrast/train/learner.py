@@ -122,7 +122,8 @@ class Learner(L.LightningModule):
         self.log_dict(out, batch_size=size, sync_dist=True, add_dataloader_idx=False)
 
     def on_before_optimizer_step(self, optimizer: Optimizer) -> None:
-        """Refuses non-finite losses and gradients."""
+        """Lets the method change its gradients, and refuses non-finite losses and gradients."""
+        self.method.before_step(self.global_step / self.total_steps)
         self.guard.check()
 
     def optimizer_step(self, epoch: int, batch_idx: int, optimizer: Any, optimizer_closure: Any = None) -> None:

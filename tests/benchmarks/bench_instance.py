@@ -140,6 +140,7 @@ def row(name: str, batch: dict[str, Any], repeats: int) -> str:
 
     def step() -> None:
         method(batch)["loss"].backward()
+        method.before_step(0.5)
         method.after_step(0.5)
 
     networks, whole = cpu_seconds((passes, step), repeats)

@@ -30,7 +30,7 @@ from mmcontrast.data.sampler import SampleKey
 from mmcontrast.encoders import TimmEncoder
 from mmcontrast.encoders.base import Encoder
 from mmcontrast.evals.knn import knn
-from mmcontrast.evals.labeled import Settings
+from mmcontrast.evals.labeled_features import FeatureSettings
 from mmcontrast.methods import DINO, Method, MoCo, SimCLR
 from mmcontrast.ops.random import derive_key
 from mmcontrast.train.cpu import tune_cpu
@@ -140,6 +140,8 @@ class Side:
         self.optimizer.zero_grad()
         out = self.method(batch)
         (out["loss"] if isinstance(out, dict) else out).backward()
+        if isinstance(self.method, Method):
+            self.method.before_step(number / self.steps)
         self.optimizer.step()
         self.method.after_step((number + 1) / self.steps)
         self.seconds.append(now(batch["views"][0].device) - start)
@@ -176,7 +178,7 @@ def compare(name: str, pixels: Tensor, seed: int, args: argparse.Namespace) -> t
         views = augment(batch)
         for side in sides if number % 2 else reversed(sides):
             side.step(number, views)
-    settings = Settings(image_size=32, limit=args.limit, cache=False)
+    settings = FeatureSettings(resolution=32, limit=args.limit, cache=False)
     accuracy = [
         knn(side.method.encoder, args.train, args.test, [20], settings=settings)["k"]["20"]["top1"] for side in sides
     ]

@@ -56,6 +56,7 @@ def test_overfits_one_batch(case: Case):
         loss = method(batch)["loss"]
         optimizer.zero_grad()
         loss.backward()
+        method.before_step(step / 100)
         optimizer.step()
         method.after_step((step + 1) / 100)
     assert seeded_forward(method, batch)["loss"].item() < case.overfit_to * first
@@ -83,8 +84,9 @@ def test_same_seed_same_run(case: Case):
             loss = method(case.batch(method))["loss"]
             optimizer.zero_grad()
             loss.backward()
+            method.before_step(step / 20)
             optimizer.step()
-            method.after_step(step / 20)
+            method.after_step((step + 1) / 20)
             losses[-1].append(loss.item())
     assert losses[0] == losses[1]
 
@@ -98,6 +100,7 @@ def test_the_plain_loop_drives_it(case: Case):
         loss = method(augment(batch))["loss"]
         optimizer.zero_grad()
         loss.backward()
+        method.before_step(0.0)
         optimizer.step()
         method.after_step(0.0)
         losses.append(loss.item())

@@ -54,6 +54,7 @@ def train(case: Case) -> dict[str, Tensor]:
         if step == 0:
             out["loss"] = mean_loss
             out |= {f"gradient of {name}": p.grad.clone() for name, p in trainable.items()}
+        method.before_step(step / STEPS)
         optimizer.step()
         method.after_step((step + 1) / STEPS)
     return out | {f"trained {name}": value for name, value in method.state_dict().items()}

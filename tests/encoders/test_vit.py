@@ -100,13 +100,8 @@ def test_heads_end_as_asked():
     assert [type(m).__name__ for m in mlp(6, 8, 4)] == ["Linear", "ReLU", "Linear"]
 
 
-def test_prototypes_stand_still_until_they_learn():
+def test_prototypes_give_cosines():
     head = PrototypeHead(6, prototypes=5, hidden=8, bottleneck=4)
-    x = torch.randn(3, 6)
-    assert head(x).abs().max() <= 1 + 1e-5
-    for learning in (0.0, 1.0):
-        head.learning.fill_(learning)
-        head.zero_grad()
-        head(x).square().sum().backward()
-        assert (head.prototypes.grad.abs().sum() > 0) == bool(learning)
-        assert head.mlp[0].weight.grad.abs().sum() > 0
+    cosines = head(torch.randn(3, 6))
+    assert cosines.shape == (3, 5)
+    assert cosines.abs().max() <= 1 + 1e-5

@@ -94,14 +94,43 @@ def test_dino_moves_its_center_temperature_teacher_and_last_layer():
     out = method(batch)
     torch.testing.assert_close(out["loss"], expected)
     torch.testing.assert_close(method.center, 0.9 * center + 0.1 * t.mean(0))
-    assert method.head.learning == 0
+    out["loss"].backward()
+    method.before_step(0.2)
+    assert method.head.prototypes.grad is None  # none, so that Adam's bias correction waits too
     method.after_step(0.15)
     assert method.temperature == pytest.approx(0.055)
-    assert method.head.learning == 0
     method.after_step(0.5)
     assert method.temperature == pytest.approx(0.07)
-    assert method.head.learning == 1
+    method(batch)["loss"].backward()
+    method.before_step(0.25)
+    assert method.head.prototypes.grad is not None
     assert method.encoder is method.teacher
+
+
+def test_dinos_teacher_moves_with_the_momentum_of_its_step():
+    method = DINO(TinyConv(dim=8), prototypes=6, hidden=8, bottleneck=4, momentum=0.5)
+    with torch.no_grad():
+        method.head.prototypes.add_(1)
+    before = method.teacher_head.prototypes.clone()
+    method.before_step(0.0)
+    method.after_step(0.5)
+    torch.testing.assert_close(method.teacher_head.prototypes, before + 0.5)  # the schedule's value at step 0
+
+
+def test_dinos_prototypes_begin_as_long_as_those_of_its_code():
+    prototypes = DINO(TinyConv(dim=8), prototypes=512, hidden=8, bottleneck=256).head.prototypes
+    assert prototypes.norm(dim=1).mean().item() == pytest.approx(3**-0.5, rel=0.01)
+
+
+def test_an_optimizer_leaves_dinos_frozen_last_layer_alone():
+    method = DINO(TinyConv(dim=8), prototypes=6, hidden=8, bottleneck=4, frozen_last_layer=0.5)
+    optimizer = torch.optim.AdamW(method.parameters(), weight_decay=1.0)
+    method(views(2))["loss"].backward()
+    before = method.head.prototypes.clone()
+    method.before_step(0.0)
+    optimizer.step()
+    assert torch.equal(method.head.prototypes, before)
+    assert method.head.prototypes not in optimizer.state
 
 
 def test_dinov2_without_masks_and_koleo_is_dino():
