@@ -1,12 +1,8 @@
 """``mmcontrast eval``: one command per evaluation."""
 
-import argparse
-import importlib
-from typing import Any, ClassVar
+from typing import ClassVar
 
-import typer
-
-from mmcontrast.cli.commands import LazyGroup, PassThrough
+from mmcontrast.cli.commands import LazyGroup
 
 
 class Eval(LazyGroup):
@@ -29,19 +25,3 @@ class Eval(LazyGroup):
         "correspondence": "eval_dense:correspondence",
         "colorize": "eval_colorization:colorize",
     }
-
-    def get_command(self, ctx: typer.Context | None, cmd_name: str) -> Any:  # type: ignore[override]
-        """Imports a command; modules that have only parsers yet are run through these."""
-        module, _, function = self.targets.get(cmd_name, "eval:").partition(":")
-        add = getattr(importlib.import_module(f"mmcontrast.cli.{module}"), f"add_{function}", None)
-        if add is None:
-            return super().get_command(ctx, cmd_name)
-
-        class Parser(PassThrough):
-            def invoke(self, ctx: Any) -> int:
-                parser = argparse.ArgumentParser("mmcontrast eval")
-                add(parser.add_subparsers())
-                args = parser.parse_args([cmd_name, *ctx.args])
-                return int(args.run(args))
-
-        return Parser(cmd_name, help=add.__doc__, add_help_option=False)

@@ -1,185 +1,255 @@
-"""``mmcontrast eval knn``, ``eval probe`` and ``eval few-label``: features of any encoder, judged by labels."""
+"""``mmcontrast eval knn``, ``eval probe`` and ``eval few-label``: features of an encoder, judged by labels."""
 
-import argparse
-import json
-from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Annotated, Any, Literal
 
-from mmcontrast.errors import InputError
+from typer import Option
+
+from mmcontrast.cli.eval_options import (
+    EncoderModel,
+    Epochs,
+    HeldOut,
+    VoteTemperature,
+    draw_confusions,
+    load_encoder_on,
+    report_result,
+)
+from mmcontrast.cli.options import (
+    BatchSize,
+    Device,
+    Limit,
+    NoCache,
+    Out,
+    Overwrite,
+    Resolution,
+    Seed,
+    TestData,
+    TrainData,
+    numbers,
+)
+from mmcontrast.cli.output import OutputFolder, output_folder
 
 if TYPE_CHECKING:
-    from mmcontrast.encoders.base import Encoder
-    from mmcontrast.evals.labeled import Settings
-
-MODEL_HELP = "anything that mmcontrast.load knows, pixels, or random:NAME (default: %(default)s)"
+    from mmcontrast.evals.labeled_features import FeatureSettings
+    from mmcontrast.evals.results import EvalResult
 
 
-def add_knn(subparsers) -> None:
-    """Adds the ``knn`` subcommand."""
-    parser = subparsers.add_parser(
-        "knn",
-        help="votes of the nearest training images",
-        description="Accuracy of the weighted vote of the k nearest training images, by cosine, as JSON; also "
-        "accuracy by k and the confusion matrix as images. lightly's setting is --k 200 --temperature 0.1.",
-    )
-    _add_data(parser)
-    parser.add_argument("--k", metavar="K,...", help="numbers of neighbors (default: 10,20,100,200)")
-    parser.add_argument("--temperature", type=float, default=0.07, metavar="T", help="of the votes (default: 0.07)")
-    parser.set_defaults(run=run_knn)
+def knn(
+    train_data: TrainData,
+    test_data: TestData,
+    model: EncoderModel = "clip-lite",
+    k: Annotated[
+        str | None,
+        Option(metavar="K,...", help="Numbers of neighbors. Without it, 10,20,100,200 as far as there are images."),
+    ] = None,
+    temperature: VoteTemperature = 0.07,
+    out: Out = None,
+    overwrite: Overwrite = False,
+    resolution: Resolution = None,
+    batch_size: BatchSize = 64,
+    limit: Limit = None,
+    no_cache: NoCache = False,
+    device: Device = None,
+) -> int:
+    """Measure the vote of the nearest training images.
 
+    A neighbor of cosine similarity s adds exp(s / temperature) to its class. The metrics are top1 and top5 for each k.
+    With --out also accuracy_by_k.png and confusion.png. The setting of lightly is --k 200 --temperature 0.1.
 
-def add_probe(subparsers) -> None:
-    """Adds the ``probe`` subcommand."""
-    parser = subparsers.add_parser(
-        "probe",
-        help="a linear classifier on frozen features",
-        description="Accuracy of a linear classifier on frozen features, as JSON. L-BFGS logistic regression chooses C "
-        "on a part of the training set; SGD runs 100 epochs at rate 0.1.",
-    )
-    _add_data(parser)
-    parser.add_argument("--blocks", metavar="I,...", help="blocks of the encoder, or all (default: the pooled face)")
-    parser.add_argument("--protocol", choices=("lbfgs", "sgd"), default="lbfgs", help="(default: lbfgs)")
-    parser.add_argument("--C", metavar="C,...", help="values to choose from (default: 1e-6 to 10, two a decade)")
-    parser.add_argument("--held-out", type=float, default=0.2, metavar="SHARE", help="that chooses C (default: 0.2)")
-    parser.add_argument("--epochs", type=int, default=100, metavar="N", help="of SGD (default: 100)")
-    parser.add_argument("--seed", type=int, default=0, metavar="N", help="of the held-out part and SGD (default: 0)")
-    parser.set_defaults(run=run_probe)
-
-
-def add_few_label(subparsers) -> None:
-    """Adds the ``few-label`` subcommand."""
-    parser = subparsers.add_parser(
-        "few-label",
-        help="classifiers learned from a share of the labels",
-        description="Accuracy from a share of the labels, frozen and fine-tuned, mean and deviation of several draws.",
-    )
-    _add_data(parser)
-    amount = parser.add_mutually_exclusive_group()
-    amount.add_argument("--fraction", default="0.01,0.1", metavar="F,...", help="of each class (default: %(default)s)")
-    amount.add_argument("--per-class", metavar="N,...", help="numbers of labels of each class instead")
-    parser.add_argument("--seeds", type=int, default=3, metavar="N", help="draws (default: 3)")
-    parser.add_argument("--block", type=int, metavar="I", help="one block of the encoder (default: the pooled face)")
-    parser.add_argument("--fine-tune", action="store_true", help="fine-tune the encoder as well")
-    parser.add_argument("--epochs", type=int, default=30, metavar="N", help="of fine-tuning (default: 30)")
-    parser.add_argument("--lr", type=float, default=3e-4, metavar="X", help="of fine-tuning (default: 3e-4)")
-    parser.set_defaults(run=run_few_label)
-
-
-def run_knn(args: argparse.Namespace) -> int:
-    """Prints the result and writes it with its images; returns 0."""
-    from mmcontrast.evals.knn import knn
-
-    ks = numbers(args.k, int, "--k") if args.k else None
-    out = Path(args.out or "runs/eval-knn")
-    result = knn(encoder_of(args), args.train_data, args.test_data, ks, args.temperature, _settings(args), out)
-    return report(args, result, out)
-
-
-def run_probe(args: argparse.Namespace) -> int:
-    """Prints the result and writes it with its images; returns 0."""
-    from mmcontrast.evals.linear_probe import linear_probe
-    from mmcontrast.evals.logistic import SWEEP
-
-    blocks = args.blocks if args.blocks in (None, "all") else numbers(args.blocks, int, "--blocks")
-    sweep = numbers(args.C, float, "--C") if args.C else SWEEP
-    out = Path(args.out or "runs/eval-probe")
-    result = linear_probe(
-        encoder_of(args),
-        args.train_data,
-        args.test_data,
-        blocks,
-        args.protocol,
-        sweep,
-        args.held_out,
-        at_least_one(args.epochs, "--epochs"),
-        args.seed,
-        _settings(args),
-        out,
-    )
-    return report(args, result, out)
-
-
-def run_few_label(args: argparse.Namespace) -> int:
-    """Prints the result and writes it with its image; returns 0."""
-    from mmcontrast.evals.few_label import few_label
-
-    out = Path(args.out or "runs/eval-few-label")
-    result = few_label(
-        encoder_of(args),
-        args.train_data,
-        args.test_data,
-        numbers(args.fraction, float, "--fraction"),
-        numbers(args.per_class, int, "--per-class") if args.per_class else (),
-        args.seeds,
-        args.block,
-        args.fine_tune,
-        at_least_one(args.epochs, "--epochs"),
-        args.lr,
-        _settings(args),
-        out,
-    )
-    return report(args, result, out)
-
-
-def add_common(parser: argparse.ArgumentParser) -> None:
-    """Arguments of all evaluations that take an encoder."""
-    parser.add_argument("--model", default="clip-lite", metavar="M", help=MODEL_HELP)
-    parser.add_argument("--out", metavar="DIR", help="folder for metrics.json and images (default: below runs/)")
-    parser.add_argument("--device", metavar="D", help="cpu, cuda, cuda:1, ... (default: CUDA where there is one)")
-    parser.add_argument("--no-cache", action="store_true", help="do not keep features on disk between runs")
-
-
-def _add_data(parser: argparse.ArgumentParser) -> None:
-    for name in ("train", "test"):
-        what = f"labeled images to {'learn from' if name == 'train' else 'measure on'}: class folders, or shards"
-        parser.add_argument(f"--{name}", dest=f"{name}_data", required=True, metavar="PATH", help=what)
-    add_common(parser)
-    parser.add_argument("--image-size", type=int, metavar="S", help="side of the images (default: the encoder's)")
-    parser.add_argument("--limit", type=int, metavar="N", help="images of each set to look at, a fixed random choice")
-    parser.add_argument("--batch-size", type=int, default=64, metavar="N", help="images at once (default: 64)")
-
-
-def encoder_of(args: argparse.Namespace) -> "Encoder":
-    """The encoder that ``--model`` names, on ``--device``."""
-    from mmcontrast.inference.device import choose_device
-    from mmcontrast.models.loading import load_encoder
-
-    device = choose_device(args.device)
-    return load_encoder(args.model).to(device)
-
-
-def _settings(args: argparse.Namespace) -> "Settings":
-    from mmcontrast.evals.labeled import Settings
-
-    for name in ("batch_size", "image_size", "limit"):
-        at_least_one(getattr(args, name), f"--{name.replace('_', '-')}")
-    return Settings(args.image_size, args.batch_size, args.limit, cache=not args.no_cache, progress=True)
-
-
-def numbers(text: str, kind: type, flag: str) -> list[Any]:
-    """Numbers with commas between.
-
-    Raises:
-        InputError: something else.
+      mmcontrast eval knn --train-data train/ --test-data test/ --model dino
     """
-    try:
-        return [kind(part) for part in text.split(",")]
-    except ValueError:
-        raise InputError(f"{flag} {text}: wanted numbers with commas between, such as 1,2") from None
+    ks = numbers(k, int, "--k") if k else None
+    folder = output_folder(out, overwrite)
+
+    from mmcontrast.evals import knn as evaluation
+
+    settings = _settings(resolution, batch_size, limit, no_cache)
+    result = evaluation.knn(load_encoder_on(model, device), train_data, test_data, ks, temperature, settings)
+    if folder:
+        _draw_knn(result, folder)
+    return report_result(model, {"train": train_data, "test": test_data}, result, folder)
 
 
-def at_least_one(value: int | None, flag: str) -> Any:
-    """The value, unless it is 0 or less."""
-    if value is not None and value < 1:
-        raise InputError(f"{flag} {value}: give 1 or more")
-    return value
+def probe(
+    train_data: TrainData,
+    test_data: TestData,
+    model: EncoderModel = "clip-lite",
+    blocks: Annotated[
+        str | None,
+        Option(
+            metavar="I,...", help="Numbers of the encoder's blocks to probe, or all. Without it, the pooled output."
+        ),
+    ] = None,
+    protocol: Annotated[
+        Literal["lbfgs", "sgd", "augmented"],
+        Option(
+            metavar="NAME",
+            help="How the classifier learns: lbfgs (logistic regression), sgd, or augmented (SGD on random crops and "
+            "mirror images, as most published figures).",
+        ),
+    ] = "lbfgs",
+    c: Annotated[
+        str | None,
+        Option("--C", metavar="C,...", help="Values of C to choose from. Without it, 1e-6 to 10, two per decade."),
+    ] = None,
+    lr: Annotated[
+        str | None,
+        Option(
+            metavar="LR,...",
+            help="Learning rates for a batch of 256 that augmented chooses from. Without it, 0.001 to 30, two per "
+            "decade.",
+        ),
+    ] = None,
+    held_out: HeldOut = 0.2,
+    epochs: Epochs = 100,
+    out: Out = None,
+    overwrite: Overwrite = False,
+    resolution: Resolution = None,
+    batch_size: BatchSize = 64,
+    limit: Limit = None,
+    seed: Seed = 0,
+    no_cache: NoCache = False,
+    device: Device = None,
+) -> int:
+    """Measure a linear classifier on frozen features.
+
+    lbfgs chooses C, and augmented the learning rate, on held-out training images. The metrics are top1, top5 and
+    train_top1 for each feature. With --out also confusion.png and plots of the accuracy by C, learning rate and block.
+
+      mmcontrast eval probe --train-data train/ --test-data test/ --blocks all
+      mmcontrast eval probe --train-data train/ --test-data test/ \\
+        --protocol augmented --epochs 100
+
+    Note:
+        The function is long because its signature holds all options of the three protocols.
+    """
+    from mmcontrast.evals.augmented_probe import LR_SWEEP
+    from mmcontrast.evals.linear_probe import Blocks, linear_probe
+    from mmcontrast.evals.logistic import C_SWEEP
+
+    chosen: Blocks = "all" if blocks == "all" else numbers(blocks, int, "--blocks") if blocks else None
+    C_sweep = numbers(c, float, "--C") if c else C_SWEEP
+    lr_sweep = numbers(lr, float, "--lr") if lr else LR_SWEEP
+    folder = output_folder(out, overwrite)
+    result = linear_probe(
+        load_encoder_on(model, device),
+        train_data,
+        test_data,
+        chosen,
+        protocol,
+        C_sweep,
+        lr_sweep,
+        held_out,
+        epochs,
+        seed,
+        _settings(resolution, batch_size, limit, no_cache),
+    )
+    if folder:
+        _draw_probe(result, folder)
+    return report_result(model, {"train": train_data, "test": test_data}, result, folder)
 
 
-def report(args: argparse.Namespace, result: dict[str, Any], out: Path) -> int:
-    """Prints a result as JSON and writes it to metrics.json; returns 0."""
-    data = {"train": args.train_data, "test": args.test_data}
-    text = json.dumps({"model": args.model, **data, **result}, indent=2, ensure_ascii=False)
-    print(text)
-    out.mkdir(parents=True, exist_ok=True)
-    (out / "metrics.json").write_text(text + "\n", encoding="utf-8")
-    return 0
+def few_label(
+    train_data: TrainData,
+    test_data: TestData,
+    model: EncoderModel = "clip-lite",
+    fraction: Annotated[
+        str | None,
+        Option(metavar="F,...", help="Fractions of each class's labels to learn from. Without it, 0.01,0.1."),
+    ] = None,
+    per_class: Annotated[
+        str | None, Option(metavar="N,...", help="Numbers of labels of each class to learn from, not fractions.")
+    ] = None,
+    draws: Annotated[int, Option(metavar="N", min=1, help="Number of random draws of the labels.")] = 3,
+    block: Annotated[
+        int | None, Option(metavar="I", help="Number of the encoder's block to use. Without it, the pooled output.")
+    ] = None,
+    fine_tune: Annotated[bool, Option("--fine-tune", help="Train the encoder as well.")] = False,
+    epochs: Epochs = 30,
+    lr: Annotated[float, Option(metavar="LR", help="Learning rate of fine-tuning.")] = 3e-4,
+    out: Out = None,
+    overwrite: Overwrite = False,
+    resolution: Resolution = None,
+    batch_size: BatchSize = 64,
+    limit: Limit = None,
+    no_cache: NoCache = False,
+    device: Device = None,
+) -> int:
+    """Measure classifiers that learn from few labels.
+
+    The metrics are the mean and the standard deviation of top-1 over the draws, with the encoder frozen and, with
+    --fine-tune, trained. With --out also accuracy_by_labels.png.
+
+      mmcontrast eval few-label --train-data train/ --test-data test/ \\
+        --fraction 0.01,0.1
+    """
+    if fraction and per_class:
+        from mmcontrast.errors import InputError
+
+        raise InputError("--fraction and --per-class exclude each other; give one of them")
+    fractions = numbers(fraction or "0.01,0.1", float, "--fraction")
+    labels_per_class = numbers(per_class, int, "--per-class") if per_class else []
+    folder = output_folder(out, overwrite)
+
+    from mmcontrast.evals import few_label as evaluation
+
+    settings = _settings(resolution, batch_size, limit, no_cache)
+    encoder = load_encoder_on(model, device)
+    result = evaluation.few_label(
+        encoder, train_data, test_data, fractions, labels_per_class, draws, block, fine_tune, epochs, lr, settings
+    )
+    if folder:
+        _draw_few_label(result, folder)
+    return report_result(model, {"train": train_data, "test": test_data}, result, folder)
+
+
+def _settings(resolution: int | None, batch_size: int, limit: int | None, no_cache: bool) -> "FeatureSettings":
+    from mmcontrast.evals.labeled_features import FeatureSettings
+
+    return FeatureSettings(resolution, batch_size, limit, cache=not no_cache, progress=True)
+
+
+def _title(result: "EvalResult", name: str) -> str:
+    return f"{name}, {result.counts['num_train']} training and {result.counts['num_test']} test images"
+
+
+def _draw_knn(result: "EvalResult", folder: OutputFolder) -> None:
+    from mmcontrast.viz.accuracy_plots import Curve, draw_curves
+
+    per_k = {int(k): figures["top1"] for k, figures in result.metrics["per_k"].items()}
+    curve = Curve(f"temperature {result.settings['temperature']:g}", list(per_k), list(per_k.values()))
+    draw_curves([curve], folder / "accuracy_by_k.png", "number of neighbors k", _title(result, "kNN"))
+    draw_confusions(result, folder, "kNN, {}")
+
+
+def _draw_probe(result: "EvalResult", folder: OutputFolder) -> None:
+    from mmcontrast.viz.accuracy_plots import Curve, draw_curves
+
+    features: dict[str, dict[str, Any]] = result.metrics["per_feature"]
+    swept = "lr" if result.settings["protocol"] == "augmented" else "C"
+    sweeps = [
+        Curve(name, [float(value) for value in figures["validation"]], list(figures["validation"].values()))
+        for name, figures in features.items()
+        if figures.get("validation")
+    ]
+    if sweeps:
+        label = {"C": "C", "lr": "learning rate"}[swept]
+        draw_curves(sweeps, folder / f"accuracy_by_{swept}.png", label, "Accuracy on held-out training images")
+    if len(features) > 1:
+        blocks = [int(name.split()[1]) for name in features]
+        curve = Curve("test, top 1", blocks, [figures["top1"] for figures in features.values()])
+        target = folder / "accuracy_by_block.png"
+        draw_curves([curve], target, "block", _title(result, "Linear probe"), log=False)
+    draw_confusions(result, folder, "Linear probe, {}")
+
+
+def _draw_few_label(result: "EvalResult", folder: OutputFolder) -> None:
+    from mmcontrast.viz.accuracy_plots import Curve, draw_curves
+
+    (amounts,) = result.metrics.values()
+    curves = []
+    for name in ("frozen", "fine_tuned"):
+        if points := [(amount["num_labels"], amount[name]) for amount in amounts.values() if name in amount]:
+            means, deviations = [p["mean"] for _, p in points], [p["std"] or 0.0 for _, p in points]
+            curves.append(Curve(name.replace("_", "-"), [count for count, _ in points], means, deviations))
+    title = f"{result.counts['num_test']} test images, mean and deviation of {result.settings['num_seeds']} draws"
+    draw_curves(curves, folder / "accuracy_by_labels.png", "number of labels", title)

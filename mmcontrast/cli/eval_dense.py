@@ -1,105 +1,156 @@
 """``mmcontrast eval dense`` and ``mmcontrast eval correspondence``."""
 
-import argparse
-import json
 import sys
 import warnings
 from collections.abc import Callable
-from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Annotated, Any
+
+from typer import Option
+
+from mmcontrast.cli.options import Device, Out, Overwrite, Resolution, Seed, split
+from mmcontrast.cli.output import OutputFolder, output_folder
+from mmcontrast.cli.report import report
+from mmcontrast.cli.terminal import say
+from mmcontrast.errors import InputError
 
 if TYPE_CHECKING:
-    from mmcontrast.predict.match import DescriptorMatcher
+    from torch import Tensor
 
-_MODELS = "model names or folders; sift, lab and random need none (default: %(default)s)"
+    from mmcontrast.evals.results import EvalResult
 
-
-def add_dense(subparsers) -> None:
-    """Adds the ``dense`` subcommand."""
-    parser = subparsers.add_parser(
-        "dense",
-        help="find points of posed RGB-D scenes again in other views",
-        description="Points of one view matched by descriptor in another, as JSON by model: pck@0.05, pck@0.1 (of the "
-        "longer side), median_px, mean_px, auc_px, median_3d_mm, closer_than_truth, and the same by class of overlap "
-        "(near, middle, far). Pairs and points are the same in every run and for every model.",
-    )
-    _add_common(parser, "scenes: folders, .tar files, PATH[A:B] for frames A to B - 1")
-    parser.add_argument("--masked", action="store_true", help="look for matches on the objects only")
-    parser.add_argument("--pairs", type=int, default=20, metavar="N", help="pairs per class (default: 20)")
-    parser.add_argument("--points", type=int, default=100, metavar="N", help="points per pair (default: 100)")
-    parser.add_argument("--size", type=int, nargs=2, metavar=("H", "W"), help="bring views to this size")
-    parser.add_argument("--seed", type=int, default=0, metavar="N", help="of pairs and points (default: 0)")
-    parser.set_defaults(run=run_dense)
+DenseModels = Annotated[
+    str,
+    Option(
+        "--model",
+        metavar="MODEL,...",
+        help="Names or folders of models; sift, lab and random need no model.",
+    ),
+]
 
 
-def add_correspondence(subparsers) -> None:
-    """Adds the ``correspondence`` subcommand."""
-    parser = subparsers.add_parser(
-        "correspondence",
-        help="carry keypoints between images of one class",
-        description="Keypoints of one image matched by descriptor in another of its class, as in PF-WILLOW. JSON by "
-        "model: pck@0.05, pck@0.1 of the image's longer side, pck_box@0.05, pck_box@0.1 of the keypoints' box, "
-        "per_class, pairs, points.",
-    )
-    _add_common(parser, "shards or folders of images with KEY.json: {keypoints: [[x, y], ...], class: ...}")
-    parser.set_defaults(run=run_correspondence)
+def dense(
+    data: Annotated[
+        list[str],
+        Option(metavar="PATH", help="Scene: a folder, a .tar file, or PATH[A:B] for some frames; repeat for more."),
+    ],
+    model: DenseModels = "don-lite",
+    masked: Annotated[bool, Option("--masked", help="Look for matches on the objects only.")] = False,
+    pairs: Annotated[int, Option(metavar="N", min=1, help="Number of pairs of views per class of overlap.")] = 20,
+    points: Annotated[int, Option("--num-points", metavar="N", min=1, help="Number of points per pair.")] = 100,
+    size: Annotated[str | None, Option(metavar="H,W", help="Height and width that views are resized to.")] = None,
+    out: Out = None,
+    overwrite: Overwrite = False,
+    resolution: Resolution = None,
+    seed: Seed = 0,
+    device: Device = None,
+) -> int:
+    """Measure matching between views of posed RGB-D scenes.
 
+    Each point of one view is matched by descriptor in another. The metrics are pck@0.05 and pck@0.1 of the longer
+    side, median_px, mean_px, auc_px, median_3d_mm, closer_than_truth, and the same for near, middle and far pairs;
+    with several models, for each of them. All models get the same points. With --out also errors.png.
 
-def run_dense(args: argparse.Namespace) -> int:
-    """Prints the figures by model; returns 0."""
-    from mmcontrast.evals.dense import draw_cdfs, evaluate_dense, table
+      mmcontrast eval dense --data scene.tar --model sift,lab,don-lite
+    """
+    folder = output_folder(out, overwrite)
+    height_width = _size(size)
 
-    size = tuple(args.size) if args.size else None
-    describe = {name: matcher.describe for name, matcher in _matchers(args).items()}
+    from mmcontrast.evals.dense import evaluate_dense, table
+
     with warnings.catch_warnings():
-        warnings.showwarning = lambda message, *_: print(f"mmcontrast: {message}", file=sys.stderr)
+        warnings.showwarning = lambda message, *_: say(str(message))
         results = evaluate_dense(
-            describe, args.data, args.masked, args.pairs, args.points, size, args.seed, progress=sys.stderr.isatty()
+            _descriptors(model, resolution, device),
+            data,
+            masked,
+            pairs,
+            points,
+            height_width,
+            seed,
+            progress=sys.stderr.isatty(),
         )
-    image = Path(args.out or "runs/eval-dense") / "cdf.png"
-    draw_cdfs(results, image)
-    print(f"{table(results)}\nmmcontrast: drew {image}.", file=sys.stderr)
-    return _report(args, results)
+    if folder:
+        _draw(results, folder)
+    print(table(results), file=sys.stderr)
+    return _report(data, results, folder)
 
 
-def run_correspondence(args: argparse.Namespace) -> int:
-    """Prints the figures by model; returns 0."""
+def correspondence(
+    data: Annotated[
+        list[str],
+        Option(metavar="PATH", help="Folder or shard of images with KEY.json; repeat the option for more."),
+    ],
+    model: DenseModels = "don-lite",
+    out: Out = None,
+    overwrite: Overwrite = False,
+    resolution: Resolution = None,
+    device: Device = None,
+) -> int:
+    """Measure the transfer of keypoints between images of a class.
+
+    Keypoints of one image are matched by descriptor in another of its class, as in PF-WILLOW. KEY.json holds
+    {"keypoints": [[x, y], ...], "class": NAME}. The metrics are pck@0.05 and pck@0.1 of the image's longer side,
+    pck_box@0.05 and pck_box@0.1 of the keypoints' box, and per_class; with several models, for each of them.
+
+      mmcontrast eval correspondence --data pf_willow.tar --model sift,dino
+    """
+    folder = output_folder(out, overwrite)
+
     from mmcontrast.evals.correspondence import evaluate_correspondence
 
-    describe = {name: matcher.describe for name, matcher in _matchers(args).items()}
-    data = args.data if len(args.data) > 1 else args.data[0]
-    return _report(args, evaluate_correspondence(describe, data, progress=sys.stderr.isatty()))
+    descriptors = _descriptors(model, resolution, device)
+    root = data if len(data) > 1 else data[0]
+    return _report(data, evaluate_correspondence(descriptors, root, progress=sys.stderr.isatty()), folder)
 
 
-def _add_common(parser: argparse.ArgumentParser, data: str) -> None:
-    parser.add_argument("--model", nargs="+", default=["don-lite"], metavar="M", help=_MODELS)
-    parser.add_argument("--data", required=True, nargs="+", metavar="PATH", help=data)
-    parser.add_argument("--resolution", type=int, metavar="S", help="short side at which networks see images")
-    parser.add_argument("--out", metavar="DIR", help="folder for metrics.json and images")
-    parser.add_argument("--device", metavar="D", help="cpu, cuda, cuda:1, ... (default: CUDA where there is one)")
+def _size(text: str | None) -> tuple[int, int] | None:
+    if text is None:
+        return None
+    try:
+        height, width = (int(part) for part in text.split(","))
+    except ValueError:
+        raise InputError(f"--size {text}: wanted HEIGHT,WIDTH, such as 480,640") from None
+    return height, width
 
 
-def _matchers(args: argparse.Namespace) -> "dict[str, DescriptorMatcher]":
+def _descriptors(models: str, resolution: int | None, device: str | None) -> "dict[str, Callable[..., Tensor]]":
     from mmcontrast.encoders.pixels import LabPatches
     from mmcontrast.evals.dense_baselines import DenseSift, RandomDescriptors
     from mmcontrast.predict.match import DescriptorMatcher
 
     baselines: dict[str, Callable[[], Any]] = {"sift": DenseSift, "lab": LabPatches, "random": RandomDescriptors}
-    models = {name: baselines[name]() if name in baselines else name for name in args.model}
     return {
-        name: DescriptorMatcher(model, device=args.device, resolution=None if name in baselines else args.resolution)
-        for name, model in models.items()
+        name: DescriptorMatcher(
+            baselines[name]() if name in baselines else name,
+            device=device,
+            resolution=None if name in baselines else resolution,
+        ).describe
+        for name in split(models)
     }
 
 
-def _report(args: argparse.Namespace, results: dict[str, dict[str, Any]]) -> int:
-    """One model's figures lie at the top of the JSON, several models' under their names."""
-    data = args.data if len(args.data) > 1 else args.data[0]
-    text = json.dumps(
-        {"data": data, **(results if len(results) > 1 else {"model": args.model[0], **results[args.model[0]]})}
+def _draw(results: "dict[str, EvalResult]", folder: OutputFolder) -> None:
+    from mmcontrast.evals.dense import OVERLAPS
+    from mmcontrast.viz.error_curves import draw_error_curves
+
+    panels = {
+        f"{overlap} pairs": {
+            name: result.metrics["per_overlap"][overlap]["percentiles_px"]
+            for name, result in results.items()
+            if overlap in result.metrics["per_overlap"]
+        }
+        for overlap in OVERLAPS
+    }
+    draw_error_curves({title: curves for title, curves in panels.items() if curves}, folder / "errors.png")
+
+
+def _report(data: list[str], results: "dict[str, EvalResult]", folder: OutputFolder | None) -> int:
+    """Reports the figures of one model, or those of several models under their names."""
+    names, some = list(results), next(iter(results.values()))
+    return report(
+        model=names if len(names) > 1 else names[0],
+        data=data if len(data) > 1 else data[0],
+        metrics={name: result.metrics for name, result in results.items()} if len(names) > 1 else some.metrics,
+        counts=some.counts,
+        out=folder,
     )
-    print(text)
-    if args.out:
-        Path(args.out).mkdir(parents=True, exist_ok=True)
-        (Path(args.out) / "metrics.json").write_text(text + "\n")
-    return 0

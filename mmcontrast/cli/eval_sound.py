@@ -1,66 +1,81 @@
-"""``mmcontrast eval sound-probe``: features of recordings, judged by who speaks and what is said."""
+"""``mmcontrast eval sound-probe``: features of recordings, judged by speakers and words."""
 
-import argparse
-import json
-from collections.abc import Sequence
-from pathlib import Path
+from typing import Annotated, Any
 
+from typer import Option
+
+from mmcontrast.cli.eval_options import report_result
+from mmcontrast.cli.options import Data, Device, Out, Overwrite, Seed, split
+from mmcontrast.cli.output import output_folder
 from mmcontrast.errors import InputError
 
 
-def add_sound_probe(subparsers) -> None:
-    """Adds the ``sound-probe`` subcommand."""
-    parser = subparsers.add_parser(
-        "sound-probe",
-        help="linear classifiers on features of sound",
-        description="Accuracy of logistic regression on the mean and deviation over time of each recording's features, "
-        "as JSON. The defaults are those of the Free Spoken Digit Dataset, whose files are DIGIT_SPEAKER_TAKE.wav and "
-        "whose takes 0 to 4 are for the test.",
-        epilog="example: mmcontrast eval sound-probe --data data/fsdd --model runs/cpc_fsdd",
-    )
-    parser.add_argument("--data", required=True, metavar="DIR", help="folder of WAV files")
-    parser.add_argument("--model", default="mfcc", metavar="M", help="a SoundCPC run or export, random:NAME, or mfcc")
-    parser.add_argument("--label", default="speaker,digit", metavar="G,...", help="what to tell (default: %(default)s)")
-    parser.add_argument("--test", default="take=0,1,2,3,4", metavar="G=V,...", help="test set (default: %(default)s)")
-    parser.add_argument("--only", action="append", default=[], metavar="G=V,...", help="leave out other recordings")
-    parser.add_argument("--pattern", metavar="RE", help="of the file names; its named groups are the G")
-    parser.add_argument("--rate", type=int, default=16000, metavar="HZ", help="samples a second (default: %(default)s)")
-    parser.add_argument("--seed", type=int, default=0, metavar="N", help="of the part that chooses C (default: 0)")
-    parser.add_argument("--out", metavar="DIR", help="folder for metrics.json (default: runs/eval-sound-probe)")
-    parser.add_argument("--device", metavar="D", help="cpu, cuda, cuda:1, ... (default: CUDA where there is one)")
-    parser.set_defaults(run=run_sound_probe)
+def sound_probe(
+    data: Data,
+    model: Annotated[
+        str,
+        Option(metavar="MODEL", help="Run or export of SoundCPC, random:NAME for random weights, or mfcc for cepstra."),
+    ] = "mfcc",
+    labels: Annotated[str, Option(metavar="GROUP,...", help="Groups of the names to classify by.")] = "speaker,digit",
+    test_group: Annotated[
+        str, Option(metavar="GROUP=VALUE,...", help="Values of a group that put a recording into the test set.")
+    ] = "take=0,1,2,3,4",
+    only: Annotated[
+        list[str] | None,
+        Option(metavar="GROUP=VALUE,...", help="Values of a group; recordings with others are left out."),
+    ] = None,
+    pattern: Annotated[
+        str | None,
+        Option(metavar="REGEX", help="Pattern of the file names, whose named groups are the groups."),
+    ] = None,
+    rate: Annotated[int, Option(metavar="HZ", min=1, help="Samples per second that recordings are resampled to.")] = (
+        16000
+    ),
+    out: Out = None,
+    overwrite: Overwrite = False,
+    seed: Seed = 0,
+    device: Device = None,
+) -> int:
+    """Measure linear classifiers on features of sound.
 
+    The features are the mean and standard deviation over time of each recording. The metric is top1 for each label.
+    The defaults are those of the Free Spoken Digit Dataset, whose files are DIGIT_SPEAKER_TAKE.wav.
 
-def run_sound_probe(args: argparse.Namespace) -> int:
-    """Prints the result and writes it; returns 0."""
+      mmcontrast eval sound-probe --data data/fsdd --model runs/cpc_fsdd
+    """
+    folder = output_folder(out, overwrite)
+    names = split(labels)
+    kept = dict(map(_group, only or [])) or None
+    test = dict([_group(test_group)])
+
     from mmcontrast.data.datasets.audio import Sounds
+    from mmcontrast.evals import sound_probe as evaluation
+
+    options: dict[str, Any] = {"pattern": pattern} if pattern else {}
+    sounds = Sounds(data, rate=rate, label=names[0], only=kept, **options)
+    result = evaluation.sound_probe(sounds, _model(model, rate, device), names, test, seed)
+    return report_result(model, data, result, folder)
+
+
+def _model(model: str, rate: int, device: str | None) -> Any:
     from mmcontrast.encoders.audio import WaveEncoder
-    from mmcontrast.evals.sound_probe import Model, sound_probe
     from mmcontrast.inference.device import choose_device
     from mmcontrast.models.loading import load_encoder
     from mmcontrast.ops.mfcc import mfcc
 
-    labels = args.label.split(",")
-    named = {"pattern": args.pattern} if args.pattern else {}
-    only = dict(map(_choice, args.only)) or None
-    sounds = Sounds(args.data, rate=args.rate, label=labels[0], only=only, **named)
-    model: Model = lambda sound: mfcc(sound, args.rate)
-    if args.model != "mfcc":
-        encoder: object = load_encoder(args.model)
-        if not isinstance(encoder, WaveEncoder):
-            raise InputError(f"{args.model} hears nothing: its encoder is {type(encoder).__name__}, not WaveEncoder")
-        model = encoder.to(choose_device(args.device))
-    result = sound_probe(sounds, model, labels, dict([_choice(args.test)]), args.seed)
-    text = json.dumps({"model": args.model, "data": args.data, **result}, indent=2)
-    print(text)
-    out = Path(args.out or "runs/eval-sound-probe")
-    out.mkdir(parents=True, exist_ok=True)
-    (out / "metrics.json").write_text(text + "\n", encoding="utf-8")
-    return 0
+    if model == "mfcc":
+        return lambda sound: mfcc(sound, rate)
+    encoder: object = load_encoder(model)
+    if not isinstance(encoder, WaveEncoder):
+        raise InputError(
+            f"{model} is no model of sound: its encoder is {type(encoder).__name__}; wanted one trained by SoundCPC"
+        )
+    return encoder.to(choose_device(device))
 
 
-def _choice(text: str) -> tuple[str, Sequence[str]]:
+def _group(text: str) -> tuple[str, list[str]]:
+    """Returns the group and the values of GROUP=VALUE,..."""
     group, equals, values = text.partition("=")
     if not equals:
         raise InputError(f"{text}: wanted GROUP=VALUE,..., such as take=0,1")
-    return group, values.split(",")
+    return group, split(values)

@@ -1,111 +1,139 @@
 """``mmcontrast eval davis`` and ``mmcontrast eval keypoints``."""
 
-import argparse
-import json
 import sys
-from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Annotated
 
-from mmcontrast.cli.predict_track import add_propagation
-from mmcontrast.cli.propagation import propagator
+from typer import Option
+
+from mmcontrast.cli.eval_options import report_result
+from mmcontrast.cli.options import Device, Dtype, Out, Overwrite, Resolution, split
+from mmcontrast.cli.output import output_folder
+from mmcontrast.cli.propagation import Context, Preset, PropagationTemperature, Radius, TopK, propagator
 from mmcontrast.errors import InputError
 
 if TYPE_CHECKING:
     from mmcontrast.data.datasets.davis import Task
+    from mmcontrast.predict.tracker import Tracker
 
-_MODELS = "model name or folder; lab, flow, identity: the floors"
-
-
-def add_davis(subparsers) -> None:
-    """Adds the ``davis`` subcommand."""
-    parser = subparsers.add_parser(
-        "davis",
-        help="video object segmentation: J and F",
-        description="Propagate the first mask of each video and score as DAVIS does; JSON with J, F, J&F, per_sequence "
-        "and seconds_per_frame (CPU time).",
-        epilog=f"--model: {_MODELS}",
-    )
-    parser.add_argument("--data", required=True, metavar="ROOT", help="the DAVIS folder, 2016 or 2017")
-    parser.add_argument("--year", type=int, choices=(2016, 2017), help="(default: 2017 where ImageSets/2017 exists)")
-    parser.add_argument("--split", metavar="S", help="a list of ImageSets, such as val (default: val, else all videos)")
-    parser.add_argument("--sequences", metavar="A,B", help="only these videos")
-    parser.add_argument("--unsupervised", action="store_true", help="the unsupervised task of 2017, with --masks")
-    parser.add_argument("--masks", metavar="DIR", help="score results in DIR/VIDEO/00000.png instead of a model")
-    parser.add_argument("--out", metavar="DIR", help="folder for metrics.json, curves.png and the masks of a model")
-    add_propagation(parser)
-    parser.set_defaults(run=run_davis)
+TrackerModel = Annotated[
+    str | None,
+    Option(
+        "--model",
+        metavar="MODEL",
+        help="Name or folder of a model; lab, flow and identity need none. Without it, the bundled track-lite.",
+    ),
+]
 
 
-def add_keypoints(subparsers) -> None:
-    """Adds the ``keypoints`` subcommand."""
-    parser = subparsers.add_parser(
-        "keypoints",
-        help="tracked joints: PCK",
-        description="Propagate the joints of each video's first frame; JSON with pck@0.1, pck@0.2 and n.",
-        epilog=f"--model: {_MODELS}",
-    )
-    parser.add_argument("--data", required=True, metavar="ROOT", help="the folder with DAVIS, or JHMDB's")
-    parser.add_argument("--keypoints", required=True, metavar="F", help="BADJA's .json, or a JHMDB split list (.txt)")
-    add_propagation(parser)
-    parser.set_defaults(run=run_keypoints)
+def davis(
+    data: Annotated[str, Option(metavar="PATH", help="Folder of DAVIS, 2016 or 2017, as it is unpacked.")],
+    model: TrackerModel = None,
+    year: Annotated[
+        int | None, Option(metavar="YEAR", help="2016 or 2017. Without it, 2017 if ImageSets/2017 exists.")
+    ] = None,
+    split_: Annotated[
+        str | None, Option("--split", metavar="NAME", help="List of ImageSets. Without it, val, or else all videos.")
+    ] = None,
+    sequences: Annotated[str | None, Option(metavar="NAME,...", help="Names of the videos to measure on.")] = None,
+    unsupervised: Annotated[
+        bool, Option("--unsupervised", help="Score --masks by the unsupervised task of 2017.")
+    ] = False,
+    masks: Annotated[
+        str | None, Option(metavar="DIR", help="Folder of results, DIR/VIDEO/00000.png, to score without a model.")
+    ] = None,
+    out: Out = None,
+    overwrite: Overwrite = False,
+    preset: Preset = "dino",
+    context: Context = None,
+    topk: TopK = None,
+    radius: Radius = None,
+    temperature: PropagationTemperature = None,
+    resolution: Resolution = 480,
+    dtype: Dtype = "float32",
+    device: Device = None,
+) -> int:
+    """Measure video object segmentation on DAVIS.
 
+    The first mask of each video is propagated. The metrics are J, F, J&F, per_sequence, and seconds_per_frame of CPU
+    time. With --out also the masks and curves.png.
 
-def run_davis(args: argparse.Namespace) -> int:
-    """Prints JSON on stdout and a table on stderr; returns 0."""
-    from mmcontrast.data.datasets.davis import Davis
-    from mmcontrast.evals.davis import evaluate
+      mmcontrast eval davis --data DAVIS --split val --model track-lite
 
-    if args.unsupervised and not args.masks:
+    Note:
+        The function is long because its signature holds all options of propagation.
+    """
+    if unsupervised and not masks:
         raise InputError("--unsupervised scores results: give --masks DIR")
-    task: Task = "unsupervised" if args.unsupervised else "semi-supervised"
-    names = [name.strip() for name in args.sequences.split(",")] if args.sequences else None
-    data = Davis(args.data, args.year, args.split, names, task)
-    out = Path(args.out) if args.out else None
-    source = args.masks or _tracker(args)
-    report = evaluate(data, source, save=out / "masks" if out and not args.masks else None, progress=True)
-    print(report.table(), file=sys.stderr)
-    if out:
+
+    from mmcontrast.data.datasets.davis import Davis
+    from mmcontrast.evals.davis import evaluate_davis
+
+    task: Task = "unsupervised" if unsupervised else "semi-supervised"
+    videos = Davis(data, year, split_, split(sequences) if sequences else None, task)
+    options = (preset, context, topk, radius, temperature, resolution, dtype, device)
+    name, tracker = _tracker(model, *options) if masks is None else (masks, None)
+    folder = output_folder(out, overwrite)
+    save = folder / "masks" if folder and tracker else None
+    result = evaluate_davis(videos, tracker or name, save=save, progress=sys.stderr.isatty())
+    if folder:
         from mmcontrast.viz.davis_curves import draw_curves
 
-        draw_curves(report.videos, out / "curves.png")
-    return _print({"model": args.masks or args.model, "data": args.data, **report.as_dict()}, out)
+        draw_curves(result.videos, folder / "curves.png")
+    print(result.table(), file=sys.stderr)
+    return report_result(name, data, result, folder)
 
 
-def run_keypoints(args: argparse.Namespace) -> int:
-    """Prints JSON on stdout; returns 0."""
+def keypoints(
+    data: Annotated[str, Option(metavar="PATH", help="Folder that holds DAVIS, or that of JHMDB with Rename_Images.")],
+    keypoints: Annotated[
+        str, Option(metavar="FILE", help="Annotations: the .json of BADJA, or a split list (.txt) of JHMDB.")
+    ],
+    model: TrackerModel = None,
+    out: Out = None,
+    overwrite: Overwrite = False,
+    preset: Preset = "dino",
+    context: Context = None,
+    topk: TopK = None,
+    radius: Radius = None,
+    temperature: PropagationTemperature = None,
+    resolution: Resolution = 480,
+    dtype: Dtype = "float32",
+    device: Device = None,
+) -> int:
+    """Measure the tracking of joints.
+
+    The joints of each video's first annotated frame are tracked. The metrics are pck@0.1 and pck@0.2 of the object's
+    size, per_sequence, and seconds_per_frame of CPU time.
+
+      mmcontrast eval keypoints --data DAVIS --keypoints badja_cows.json
+    """
     from mmcontrast.data.datasets.keypoints import read_keypoints
     from mmcontrast.evals.pck import evaluate_keypoints
 
-    videos = read_keypoints(args.data, args.keypoints)
-    result = evaluate_keypoints(videos, _tracker(args), progress=True)
-    return _print({"model": args.model, "data": args.data, **result}, None)
+    videos = read_keypoints(data, keypoints)
+    options = (preset, context, topk, radius, temperature, resolution, dtype, device)
+    name, tracker = _tracker(model, *options)
+    folder = output_folder(out, overwrite)
+    result = evaluate_keypoints(videos, tracker, progress=sys.stderr.isatty())
+    return report_result(name, data, result, folder)
 
 
-def _tracker(args: argparse.Namespace) -> Any:
+def _tracker(
+    model: str | None,
+    preset: str,
+    context: int | None,
+    topk: int | None,
+    radius: float | None,
+    temperature: float | None,
+    resolution: int | None,
+    dtype: str,
+    device: str | None,
+) -> "tuple[str, Tracker]":
+    """Returns the name and the tracker of a model or a baseline."""
     from mmcontrast.predict.baselines import FlowTracker, IdentityTracker
+    from mmcontrast.predict.track import default_model
 
-    floors = {"flow": FlowTracker, "identity": IdentityTracker}
-    return (
-        floors[args.model]()
-        if args.model in floors
-        else propagator(
-            args.model,
-            args.preset,
-            args.context,
-            args.topk,
-            args.radius,
-            args.temperature,
-            args.resolution,
-            "float32",
-            args.device,
-        )
-    )
-
-
-def _print(result: dict[str, Any], out: Path | None) -> int:
-    text = json.dumps(result, indent=2)
-    print(text)
-    if out:
-        out.mkdir(parents=True, exist_ok=True)
-        (out / "metrics.json").write_text(text + "\n", encoding="utf-8")
-    return 0
+    name = model or default_model()
+    if name in ("flow", "identity"):
+        return name, FlowTracker() if name == "flow" else IdentityTracker()
+    return name, propagator(name, preset, context, topk, radius, temperature, resolution, dtype, device)

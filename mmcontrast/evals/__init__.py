@@ -1,1 +1,1 @@
-"""One evaluation for every encoder: features once, then metrics checked against hand-computed cases."""
+"""Evaluations of encoders and methods. Each returns numbers; it draws nothing and reads no command line."""

@@ -7,35 +7,62 @@ import functools
 
 import cv2
 import numpy as np
+import numpy.typing as npt
 
-TOLERANCE = 0.008  # of the image diagonal
+TOLERANCE = 0.008  # a fraction of the image diagonal
+
+BoolMask = npt.NDArray[np.bool_]
 
 
-def region_similarity(mask: np.ndarray, truth: np.ndarray) -> float:
-    """J: intersection over union of two (H, W) bool masks; 1 where both are empty."""
+def region_similarity(mask: BoolMask, truth: BoolMask) -> float:
+    """Computes J, the intersection over union of two masks.
+
+    Args:
+        mask: The predicted mask (H, W).
+        truth: The true mask (H, W).
+
+    Returns:
+        J in [0, 1]; 1 if both masks are empty.
+
+    >>> region_similarity(np.array([[True, True]]), np.array([[True, False]]))
+    0.5
+    """
     union = np.count_nonzero(mask | truth)
     return np.count_nonzero(mask & truth) / union if union else 1.0
 
 
-def contour_accuracy(mask: np.ndarray, truth: np.ndarray, tolerance: float = TOLERANCE) -> float:
-    """F: harmonic mean of how much of each mask's contour lies near the other's.
+def contour_accuracy(mask: BoolMask, truth: BoolMask, tolerance: float = TOLERANCE) -> float:
+    """Computes F, the harmonic mean of contour precision and contour recall.
+
+    A pixel of one contour is correct if the other contour comes within ``tolerance`` of it.
 
     Args:
-        mask, truth: (H, W) bool.
-        tolerance: what is near, as a fraction of the image diagonal; rounded up to whole pixels.
+        mask: The predicted mask (H, W).
+        truth: The true mask (H, W).
+        tolerance: The largest distance as a fraction of the image diagonal; it is rounded up to whole pixels.
+
+    Returns:
+        F in [0, 1]; 1 if both contours are empty.
     """
-    reach = int(np.ceil(tolerance * np.hypot(*truth.shape)))
-    ours, theirs = contour(mask), contour(truth)
-    found, wanted = np.count_nonzero(ours), np.count_nonzero(theirs)
-    if not found or not wanted:
-        return float(found == wanted)
-    precision = np.count_nonzero(ours & _dilate(theirs, reach)) / found
-    recall = np.count_nonzero(theirs & _dilate(ours, reach)) / wanted
+    radius = int(np.ceil(tolerance * np.hypot(*truth.shape)))
+    mask_contour, true_contour = contour(mask), contour(truth)
+    mask_length, true_length = np.count_nonzero(mask_contour), np.count_nonzero(true_contour)
+    if not mask_length or not true_length:
+        return float(mask_length == true_length)
+    precision = np.count_nonzero(mask_contour & _dilate(true_contour, radius)) / mask_length
+    recall = np.count_nonzero(true_contour & _dilate(mask_contour, radius)) / true_length
     return 2 * precision * recall / (precision + recall) if precision + recall else 0.0
 
 
-def contour(mask: np.ndarray) -> np.ndarray:
-    """(H, W) bool -> (H, W) bool: pixels that differ from their neighbor right, below or right below."""
+def contour(mask: BoolMask) -> BoolMask:
+    """Marks the pixels that differ from their right, lower or lower right neighbor.
+
+    Args:
+        mask: A mask (H, W).
+
+    Returns:
+        The contour (H, W).
+    """
     edge = np.zeros_like(mask)
     edge[:, :-1] |= mask[:, :-1] != mask[:, 1:]
     edge[:-1] |= mask[:-1] != mask[1:]
@@ -43,11 +70,12 @@ def contour(mask: np.ndarray) -> np.ndarray:
     return edge
 
 
-def _dilate(edge: np.ndarray, reach: int) -> np.ndarray:
-    return cv2.dilate(edge.view(np.uint8), _disk(reach)).view(bool)
+def _dilate(edge: BoolMask, radius: int) -> BoolMask:
+    return cv2.dilate(edge.view(np.uint8), _disk(radius)).view(np.bool_)
 
 
 @functools.cache
-def _disk(radius: int) -> np.ndarray:
+def _disk(radius: int) -> npt.NDArray[np.uint8]:
     y, x = np.ogrid[-radius : radius + 1, -radius : radius + 1]
-    return (x * x + y * y <= radius * radius).astype(np.uint8)
+    disk: npt.NDArray[np.uint8] = (x * x + y * y <= radius * radius).astype(np.uint8)
+    return disk

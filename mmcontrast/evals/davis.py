@@ -1,71 +1,64 @@
-"""Video object segmentation scored as DAVIS scores it: J, F and their mean, per object, video and frame."""
+"""Video object segmentation scored as DAVIS does: J, F and their mean, per object, video and frame."""
 
 import time
-from collections.abc import Callable, Iterable, Iterator
-from dataclasses import dataclass, field
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Protocol
+from typing import Any
 
 import numpy as np
+import numpy.typing as npt
 from scipy.optimize import linear_sum_assignment
 from tqdm import tqdm
 
 from mmcontrast.data.datasets.davis import VOID, Davis
 from mmcontrast.data.io.masks import write_mask
-from mmcontrast.data.io.video import Video
 from mmcontrast.errors import InputError
 from mmcontrast.evals.boundary import contour_accuracy, region_similarity
+from mmcontrast.evals.results import EvalResult
+from mmcontrast.predict.tracker import Tracker
 
-PROPOSALS = 20  # objects that an unsupervised result may have
+MAX_PROPOSALS = 20  # objects that an unsupervised result may have
 
-
-class Tracker(Protocol):
-    """What carries a mask through a video."""
-
-    def iter_masks(self, video: Video, first_mask: np.ndarray) -> Iterator[np.ndarray]:
-        """(H, W) uint8 ids for each frame."""
-        ...
+Mask = npt.NDArray[np.uint8]  # (H, W) object numbers, 0 for the background
 
 
-@dataclass
-class Scores:
-    """One video: (objects, scored frames) in [0, 1]."""
+@dataclass(frozen=True)
+class VideoScores:
+    """Scores of one video.
 
-    J: np.ndarray
-    F: np.ndarray
+    Attributes:
+        J: Region similarity (objects, scored frames) in [0, 1].
+        F: Contour accuracy (objects, scored frames) in [0, 1].
+        seconds_per_frame: CPU time of the tracker per frame; None for stored results.
+    """
+
+    J: npt.NDArray[np.float64]
+    F: npt.NDArray[np.float64]
     seconds_per_frame: float | None = None
 
     def summary(self) -> dict[str, Any]:
-        """Means over objects and frames, recall (share of frames above .5) and decay (first quarter less last)."""
-        out: dict[str, Any] = {"J": self.J.mean(), "F": self.F.mean(), "J&F": (self.J.mean() + self.F.mean()) / 2}
+        """Returns means, recall (the fraction of frames above 0.5) and decay (the first quarter minus the last)."""
+        figures: dict[str, Any] = {"J": self.J.mean(), "F": self.F.mean(), "J&F": (self.J.mean() + self.F.mean()) / 2}
         for name, values in (("J", self.J), ("F", self.F)):
-            out[f"{name}_recall"] = (values > 0.5).mean()
-            out[f"{name}_decay"] = _decay(values)
-        return {key: float(value) for key, value in out.items()} | {"objects": len(self.J)}
+            figures[f"{name}_recall"] = (values > 0.5).mean()
+            figures[f"{name}_decay"] = _decay(values)
+        return {key: float(value) for key, value in figures.items()} | {"num_objects": len(self.J)}
 
 
-@dataclass
-class Report:
-    """All videos of an evaluation."""
+@dataclass(frozen=True, kw_only=True)
+class DavisResult(EvalResult):
+    """The figures of an evaluation on DAVIS.
 
-    videos: dict[str, Scores] = field(default_factory=dict)
+    Attributes:
+        videos: The scores of each video.
+    """
 
-    def as_dict(self) -> dict[str, Any]:
-        """``J``, ``F`` and ``J&F`` over all objects, ``per_sequence``, and ``seconds_per_frame`` where a model ran."""
-        J, F = (np.concatenate([getattr(s, name).mean(1) for s in self.videos.values()]).mean() for name in "JF")
-        times = [s.seconds_per_frame for s in self.videos.values() if s.seconds_per_frame is not None]
-        return {
-            "J": float(J),
-            "F": float(F),
-            "J&F": float(J + F) / 2,
-            "per_sequence": {name: scores.summary() for name, scores in self.videos.items()},
-            "seconds_per_frame": float(np.mean(times)) if times else None,
-        }
+    videos: Mapping[str, VideoScores]
 
     def table(self) -> str:
-        """One line a video, in percent, and the mean over all objects."""
-        total = self.as_dict()
-        rows = {**total["per_sequence"], "mean": total}
+        """Returns one line per video, in percent, and the mean over all objects."""
+        rows = {**self.metrics["per_sequence"], "mean": self.metrics}
         width = max(map(len, rows))
         lines = [
             f"{name:<{width}}" + "".join(f"{100 * row[k]:8.1f}" for k in ("J", "F", "J&F"))
@@ -74,28 +67,32 @@ class Report:
         return "\n".join([f"{'':<{width}}{'J':>8}{'F':>8}{'J&F':>8}", *lines])
 
 
-def evaluate(
+def evaluate_davis(
     data: Davis,
     source: Tracker | str | Path,
     save: str | Path | None = None,
     progress: bool = False,
-) -> Report:
+) -> DavisResult:
     """Scores a tracker, or result masks in a folder FOLDER/VIDEO/00000.png.
 
-    The first and the last frame are not scored, except in the unsupervised task, where a result's objects are matched
-    to the annotated ones as well as can be and void pixels do not count.
+    The first and the last frame are not scored, except in the unsupervised task, where the objects of a result are
+    assigned to the annotated objects in the best way and void pixels do not count.
 
     Args:
-        data: videos with the truth.
-        source: what carries the first mask on, or the folder of results.
-        save: writes a tracker's masks to such a folder.
-        progress: show a bar on stderr.
+        data: Videos with true masks.
+        source: A tracker, or a folder of results.
+        save: A folder to write the tracker's masks to, as FOLDER/VIDEO/00000.png.
+        progress: Whether to draw a progress bar on stderr.
+
+    Returns:
+        ``J``, ``F`` and ``J&F`` averaged over all objects, ``per_sequence``, and ``seconds_per_frame`` of a tracker.
+
     Raises:
-        InputError: results that are missing or of another size.
+        InputError: Results are missing or have another size.
     """
-    report = Report()
-    bar = tqdm(total=sum(len(data.annotations(name)) for name in data.sequences), disable=not progress, unit="frame")
-    with bar:
+    videos: dict[str, VideoScores] = {}
+    num_frames = sum(len(data.annotations(name)) for name in data.sequences)
+    with tqdm(total=num_frames, disable=not progress, unit="frame") as bar:
         for name in data.sequences:
             bar.set_description(name)
             files = data.annotations(name)
@@ -110,13 +107,36 @@ def evaluate(
             if len(results) != len(truth):
                 raise InputError(f"{name}: {len(results)} masks for {len(truth)} annotated frames")
             score = _unsupervised if data.task == "unsupervised" else _semi_supervised
-            report.videos[name] = Scores(*score(truth, results), seconds)
-    return report
+            videos[name] = VideoScores(*score(truth, results), seconds)
+    return DavisResult(
+        metrics=_metrics(videos),
+        counts={
+            "num_videos": len(videos),
+            "num_objects": sum(len(scores.J) for scores in videos.values()),
+            "num_frames": num_frames,
+        },
+        settings={"year": data.year, "task": data.task},
+        videos=videos,
+    )
+
+
+def _metrics(videos: Mapping[str, VideoScores]) -> dict[str, Any]:
+    """Averages J and F over all objects of all videos."""
+    J = float(np.concatenate([scores.J.mean(1) for scores in videos.values()]).mean())
+    F = float(np.concatenate([scores.F.mean(1) for scores in videos.values()]).mean())
+    times = [scores.seconds_per_frame for scores in videos.values() if scores.seconds_per_frame is not None]
+    return {
+        "J": J,
+        "F": F,
+        "J&F": (J + F) / 2,
+        "per_sequence": {name: scores.summary() for name, scores in videos.items()},
+        "seconds_per_frame": float(np.mean(times)) if times else None,
+    }
 
 
 def _track(
-    tracker: Tracker, data: Davis, name: str, first: np.ndarray, save: str | Path | None, step: Callable[[], Any]
-) -> Iterator[np.ndarray]:
+    tracker: Tracker, data: Davis, name: str, first: Mask, save: str | Path | None, step: Callable[[], Any]
+) -> Iterator[Mask]:
     folder = Path(save) / name if save else None
     if folder:
         folder.mkdir(parents=True, exist_ok=True)
@@ -127,11 +147,11 @@ def _track(
         yield mask
 
 
-def _read_results(data: Davis, folder: Path, files: list[Path], step: Callable[[], Any]) -> Iterator[np.ndarray]:
+def _read_results(data: Davis, folder: Path, files: list[Path], step: Callable[[], Any]) -> Iterator[Mask]:
     for number, file in enumerate(files):
         path = folder / file.name
-        unscored = data.task == "semi-supervised" and number in (0, len(files) - 1)
-        if not path.is_file() and not unscored:
+        is_scored = data.task == "unsupervised" or number not in (0, len(files) - 1)
+        if not path.is_file() and is_scored:
             raise InputError(f"{path}: no such result; wanted a mask for every frame of the video")
         truth = data.read(file)
         mask = data.read(path) if path.is_file() else truth
@@ -143,8 +163,8 @@ def _read_results(data: Davis, folder: Path, files: list[Path], step: Callable[[
         yield mask
 
 
-def _semi_supervised(truth: list[np.ndarray], results: list[np.ndarray]) -> tuple[np.ndarray, np.ndarray]:
-    """J and F (objects, T - 2) of the objects of the first frame."""
+def _semi_supervised(truth: list[Mask], results: list[Mask]) -> tuple[npt.NDArray[np.float64], npt.NDArray[np.float64]]:
+    """Computes J and F (objects, T - 2) of the objects of the first frame."""
     ids = _ids(truth[:1])
     pairs = list(zip(results[1:-1], truth[1:-1], strict=True))
     J = [[region_similarity(mask == i, true == i) for mask, true in pairs] for i in ids]
@@ -152,31 +172,31 @@ def _semi_supervised(truth: list[np.ndarray], results: list[np.ndarray]) -> tupl
     return np.array(J), np.array(F)
 
 
-def _unsupervised(truth: list[np.ndarray], results: list[np.ndarray]) -> tuple[np.ndarray, np.ndarray]:
-    """J and F (objects, T), each object with the proposal that the best assignment gives it, 0 without one."""
+def _unsupervised(truth: list[Mask], results: list[Mask]) -> tuple[npt.NDArray[np.float64], npt.NDArray[np.float64]]:
+    """Computes J and F (objects, T) of each object and the proposal assigned to it; 0 for an object without one."""
     ids, proposals = _ids(truth), _ids(results)
-    if len(proposals) > PROPOSALS:
-        raise InputError(f"a result has {len(proposals)} objects; at most {PROPOSALS} proposals are allowed")
+    if len(proposals) > MAX_PROPOSALS:
+        raise InputError(f"a result has {len(proposals)} objects; at most {MAX_PROPOSALS} proposals are allowed")
     shape = (max(len(proposals), len(ids)), len(ids), len(truth))
     J, F = np.zeros(shape), np.zeros(shape)
     for t, (mask, true) in enumerate(zip(results, truth, strict=True)):
-        seen = true != VOID
+        is_known = true != VOID
         for p, proposal in enumerate(proposals):
-            ours = (mask == proposal) & seen
+            proposed = (mask == proposal) & is_known
             for i, number in enumerate(ids):
-                J[p, i, t] = region_similarity(ours, true == number)
-                F[p, i, t] = contour_accuracy(ours, true == number)
-    chosen, objects = linear_sum_assignment(-(J.mean(2) + F.mean(2)))
-    order = chosen[np.argsort(objects)]
+                J[p, i, t] = region_similarity(proposed, true == number)
+                F[p, i, t] = contour_accuracy(proposed, true == number)
+    assigned, objects = linear_sum_assignment(-(J.mean(2) + F.mean(2)))
+    order = assigned[np.argsort(objects)]
     return J[order, np.arange(len(ids))], F[order, np.arange(len(ids))]
 
 
-def _ids(masks: Iterable[np.ndarray]) -> list[int]:
-    return sorted(set().union(*(np.unique(mask).tolist() for mask in masks)) - {0, VOID})
+def _ids(masks: Iterable[Mask]) -> list[int]:
+    ids: set[int] = set()
+    return sorted(ids.union(*(np.unique(mask).tolist() for mask in masks)) - {0, VOID})
 
 
-def _decay(values: np.ndarray) -> float:
-    """Mean of the first quarter of the frames less that of the last; quarters share their borders, as in DAVIS."""
-    frames = values.shape[1]
-    ends = np.round(np.linspace(1, frames, 5) + 1e-10).astype(int) - 1
+def _decay(values: npt.NDArray[np.float64]) -> float:
+    """Returns the mean of the first quarter of the frames minus that of the last; quarters share their ends."""
+    ends = np.round(np.linspace(1, values.shape[1], 5) + 1e-10).astype(int) - 1
     return float(values[:, : ends[1] + 1].mean() - values[:, ends[3] :].mean())

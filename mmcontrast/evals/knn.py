@@ -1,26 +1,22 @@
-"""Classification by the votes of the nearest training images: features judged with nothing learned from labels.
+"""Classification by the votes of the nearest training images; nothing is learned from labels.
 
 Wu et al., Unsupervised Feature Learning via Non-Parametric Instance Discrimination, 2018, section 3.4; with the
 settings of DINO (2104.14294): k in {10, 20, 100, 200}, temperature 0.07.  https://arxiv.org/abs/1805.01978
 """
 
 from collections.abc import Sequence
-from pathlib import Path
-from typing import Any
 
 import torch.nn.functional as F
 from torch import Tensor
 
 from mmcontrast.encoders.base import Encoder
 from mmcontrast.errors import InputError
-from mmcontrast.evals.confusion import confusion
-from mmcontrast.evals.labeled import Data, Settings, embed_both
+from mmcontrast.evals.labeled_features import Data, FeatureSettings, embed_train_and_test, exclusions
 from mmcontrast.evals.ranking import topk_hits
+from mmcontrast.evals.results import ConfusionMatrix, EvalResult, confusion_counts
 from mmcontrast.ops.nearest import nearest
-from mmcontrast.viz.accuracy_plots import Curve, draw_curves
-from mmcontrast.viz.confusion import draw_confusion
 
-KS = (10, 20, 100, 200)
+DEFAULT_KS = (10, 20, 100, 200)
 
 
 def knn(
@@ -29,77 +25,72 @@ def knn(
     test: Data,
     ks: Sequence[int] | None = None,
     temperature: float = 0.07,
-    settings: Settings | None = None,
-    out: Path | None = None,
-) -> dict[str, Any]:
-    """Accuracy of the weighted vote of the k nearest training images.
+    settings: FeatureSettings | None = None,
+) -> EvalResult:
+    """Measures the accuracy of the weighted vote of the k nearest training images.
 
-    Neighbors are found by cosine similarity s, and each adds exp(s / temperature) to its class.
+    A neighbor with cosine similarity s adds exp(s / temperature) to the score of its class.
 
     Args:
-        encoder: any encoder, evaluated where it lies and left in the mode it was in.
-        train: labeled images: a folder of class folders, shards with KEY.cls, or a data set.
-        test: the same; its classes are among those of ``train``.
-        ks: numbers of neighbors; None: those of 10, 20, 100 and 200 that the training set has.
-        temperature: of the votes; 0.07 (DINO) or 0.1 (lightly, at k = 200).
-        settings: how images are embedded.
-        out: folder for accuracy_by_k.png and confusion.png.
+        encoder: The encoder, evaluated on the device that it is on and left in the mode that it is in.
+        train: Labeled images: a folder of class folders, shards with KEY.cls, or a data set.
+        test: Labeled images whose classes are among those of ``train``.
+        ks: Numbers of neighbors; None takes those of 10, 20, 100 and 200 that the training set has.
+        temperature: Temperature of the votes: 0.07 in DINO, 0.1 in lightly at k = 200.
+        settings: How images are embedded.
+
     Returns:
-        ``k`` {k: {"top1", "top5"}} in [0, 1] (equal votes count as a random order would have them), ``temperature``,
-        ``n_train``, ``n_test``, ``unreadable``, ``classes``.
+        ``metrics["per_k"]`` holds ``top1`` and ``top5`` for each k; tied votes count as a random order. The confusion
+        matrix is that of k = 20 if it is among ``ks``, else of the smallest k.
+
     Raises:
-        InputError: more neighbors than training images, a temperature of 0 or less, or unusable data.
+        InputError: A k is below 1 or above the number of training images, the temperature is not above 0, or the data
+            cannot be used.
     """
-    if temperature <= 0:
+    if not temperature > 0:
         raise InputError(f"temperature {temperature}: give a number above 0")
     if ks and min(ks) < 1:
         raise InputError(f"k {min(ks)}: give 1 or more")
-    bank, queries = embed_both(encoder, train, test, settings or Settings())
+    bank, queries = embed_train_and_test(encoder, train, test, settings or FeatureSettings())
     size = len(bank.vectors)
-    ks = sorted(set(ks or [k for k in KS if k <= size] or [size]))
+    ks = sorted(set(ks or [k for k in DEFAULT_KS if k <= size] or [size]))
     if ks[-1] > size:
         raise InputError(f"k {ks[-1]} is more than the {size} training images; give smaller ones")
-    classes = bank.images.classes
     device = encoder.mean.device
-    unit = [F.normalize(part.vectors, dim=1) for part in (bank, queries)]
-    cosine, places = nearest(unit[1].to(device), unit[0], ks[-1])  # (N, k)
-    votes = vote(cosine, bank.labels.to(device)[places], len(classes), temperature, ks)
+    class_names = bank.images.classes
+    cosine, neighbors = nearest(
+        F.normalize(queries.vectors, dim=1).to(device), F.normalize(bank.vectors, dim=1), ks[-1]
+    )  # (N, k)
+    votes = vote(cosine, bank.labels.to(device)[neighbors], len(class_names), temperature, ks)
     target = queries.labels.to(device)
-    figures = {k: {f"top{n}": topk_hits(v, target, n).mean().item() for n in (1, 5)} for k, v in votes.items()}
-    if out:
-        points = [figures[k]["top1"] for k in ks]
-        draw_curves(
-            [Curve(f"temperature {temperature:g}", ks, points)],
-            out / "accuracy_by_k.png",
-            "neighbors k",
-            f"kNN, {size} training and {len(target)} test images",
-        )
-        shown = 20 if 20 in ks else ks[0]
-        counts = confusion(target, votes[shown].argmax(1), len(classes)).cpu()
-        draw_confusion(counts, classes, out / "confusion.png", f"kNN, k = {shown}: {figures[shown]['top1']:.1%} right")
-    return {
-        "k": {str(k): figure for k, figure in figures.items()},
-        "temperature": temperature,
-        "n_train": size,
-        "n_test": len(target),
-        "unreadable": bank.unreadable + queries.unreadable,
-        "classes": len(classes),
-    }
+    reference_k = 20 if 20 in ks else ks[0]
+    confusion = confusion_counts(target, votes[reference_k].argmax(1), len(class_names)).cpu()
+    return EvalResult(
+        metrics={
+            "per_k": {str(k): {f"top{n}": topk_hits(votes[k], target, n).mean().item() for n in (1, 5)} for k in ks}
+        },
+        counts=exclusions(bank, queries),
+        settings={"temperature": temperature, "k": ks},
+        confusion={f"k = {reference_k}": ConfusionMatrix(confusion, class_names)},
+    )
 
 
-def vote(cosine: Tensor, labels: Tensor, classes: int, temperature: float, ks: Sequence[int]) -> dict[int, Tensor]:
-    """Shares of the votes by class, from the first k neighbors for each k.
+def vote(cosine: Tensor, labels: Tensor, num_classes: int, temperature: float, ks: Sequence[int]) -> dict[int, Tensor]:
+    """Computes the fraction of the votes that each class gets from the first k neighbors.
 
     Args:
-        cosine: (N, K) similarities, best first, K at least the largest k.
-        labels: (N, K) int64, classes of those neighbors.
-        classes: C.
+        cosine: Similarities of the neighbors (N, K), the largest first; K is at least the largest k.
+        labels: Classes of the neighbors (N, K) int64.
+        num_classes: Number of classes C.
+        temperature: Temperature of the votes.
+        ks: Numbers of neighbors.
+
     Returns:
-        {k: (N, C)}, each row of sum 1.
+        Fractions (N, C) by k; each row sums to 1.
     """
-    weights = ((cosine - cosine[:, :1]) / temperature).exp()  # the best has weight 1, whatever the temperature
-    shares = {}
+    weights = ((cosine - cosine[:, :1]) / temperature).exp()  # the nearest has weight 1 at any temperature
+    fractions = {}
     for k in ks:
-        votes = weights.new_zeros(len(weights), classes).scatter_add_(1, labels[:, :k], weights[:, :k])
-        shares[k] = votes / votes.sum(1, keepdim=True)
-    return shares
+        votes = weights.new_zeros(len(weights), num_classes).scatter_add_(1, labels[:, :k], weights[:, :k])
+        fractions[k] = votes / votes.sum(1, keepdim=True)
+    return fractions

@@ -1,11 +1,16 @@
-"""A linear classifier on frozen features, of the pooled face or of any block of an encoder.
+"""A linear classifier on frozen features, of the pooled output or of any block of an encoder.
 
-Two protocols: L-BFGS logistic regression with a sweep of C chosen on a part of the training set (CLIP, 2103.00020,
-appendix A.3; DINOv2, 2304.07193), and SGD for 100 epochs whose last epoch counts (MoCo, 1911.05722; DINO, 2104.14294).
+Three protocols:
+
+* ``lbfgs``: L-BFGS logistic regression on features of center crops, with a sweep of C chosen on held-out training
+  images (CLIP, 2103.00020, appendix A.3).
+* ``sgd``: SGD on features of center crops. It is cheap and has no counterpart in a paper: published SGD probes train
+  on augmented images.
+* ``augmented``: SGD on features of random crops and mirror images with a sweep of learning rates; see
+  ``augmented_probe``.
 """
 
 from collections.abc import Sequence
-from pathlib import Path
 from typing import Any, Literal
 
 import torch
@@ -14,33 +19,38 @@ from torch import Tensor, nn
 
 from mmcontrast.encoders.base import Encoder
 from mmcontrast.errors import InputError
-from mmcontrast.evals.confusion import confusion
-from mmcontrast.evals.labeled import Data, Labeled, Settings, embed_both
-from mmcontrast.evals.logistic import SWEEP, Classifier, Scaling, accuracy, choose_C, fit_scaled
-from mmcontrast.evals.splits import hold_out
+from mmcontrast.evals.augmented_probe import LR_SWEEP, fit_augmented
+from mmcontrast.evals.labeled_features import Data, FeatureSettings, LabeledFeatures, embed_train_and_test, exclusions
+from mmcontrast.evals.logistic import C_SWEEP, Classifier, Scaling, accuracy, choose_C, fit_scaled
+from mmcontrast.evals.results import ConfusionMatrix, EvalResult, confusion_counts
+from mmcontrast.evals.splits import stratified_split
 from mmcontrast.inference.extract import evaluating
-from mmcontrast.viz.accuracy_plots import Curve, draw_curves
-from mmcontrast.viz.confusion import draw_confusion
 
-Protocol = Literal["lbfgs", "sgd"]
+Protocol = Literal["lbfgs", "sgd", "augmented"]
+PROTOCOLS = ("lbfgs", "sgd", "augmented")
 Blocks = Literal["all"] | Sequence[int] | None
 
 
 class BlockMeans(nn.Module):
-    """(B, 3, S, S) in [0, 1] -> the mean of each chosen block over its grid, side by side: (B, sum D_i)."""
+    """The means of chosen blocks over their grids, side by side.
+
+    Args:
+        encoder: The encoder.
+        blocks: Numbers of its blocks.
+    """
 
     def __init__(self, encoder: Encoder, blocks: Sequence[int]) -> None:
         super().__init__()
-        self.encoder, self.chosen = encoder, list(blocks)
+        self.encoder, self.block_numbers = encoder, list(blocks)
 
     def extra_repr(self) -> str:
-        """The choice, which the cache of features goes by."""
-        return f"blocks={self.chosen}"
+        """Returns the choice of blocks, which is part of the key of cached features."""
+        return f"blocks={self.block_numbers}"
 
     def forward(self, image: Tensor) -> Tensor:
-        """Runs the encoder once."""
+        """Maps images (B, 3, S, S) in [0, 1] to features (B, sum of D_i); the encoder runs once."""
         features = self.encoder.blocks(image)
-        return torch.cat([features[i].mean((2, 3)) for i in self.chosen], 1)
+        return torch.cat([features[i].mean((2, 3)) for i in self.block_numbers], 1)
 
 
 def linear_probe(
@@ -49,111 +59,155 @@ def linear_probe(
     test: Data,
     blocks: Blocks = None,
     protocol: Protocol = "lbfgs",
-    sweep: Sequence[float] = SWEEP,
-    held_out: float = 0.2,
+    C_sweep: Sequence[float] = C_SWEEP,
+    lr_sweep: Sequence[float] = LR_SWEEP,
+    held_out_fraction: float = 0.2,
     epochs: int = 100,
     seed: int = 0,
-    settings: Settings | None = None,
-    out: Path | None = None,
-) -> dict[str, Any]:
-    """Accuracy of linear classifiers on features that stay as they are.
+    settings: FeatureSettings | None = None,
+) -> EvalResult:
+    """Measures the accuracy of linear classifiers on frozen features.
 
-    Features are scaled to mean 0 and variance 1 over the training set.  With "lbfgs", C is chosen on a stratified part
-    of ``train``, then the classifier is fitted to all of it; ``test`` is looked at once.
+    With "lbfgs" and "sgd" each feature is scaled to mean 0 and variance 1 over the training set. With "lbfgs", C is
+    chosen on a stratified part of ``train``, then the classifier is fitted to all of it. The test set decides nothing.
 
     Args:
-        encoder: any encoder, evaluated where it lies and left in the mode it was in.
-        train: labeled images: a folder of class folders, shards with KEY.cls, or a data set.
-        test: the same; its classes are among those of ``train``.
-        blocks: numbers of the encoder's blocks (negative ones count from the last), or "all"; None: its pooled face.
-        protocol: "lbfgs", or "sgd" (rate 0.1, momentum 0.9, batch 256, no decay, cosine).
-        sweep: values of C.
-        held_out: share of ``train`` that chooses C.
-        epochs: of SGD.
-        seed: of the held-out part, and of SGD's order.
-        settings: how images are embedded.
-        out: folder for confusion.png and for accuracy_by_C.png and accuracy_by_block.png.
+        encoder: The encoder, evaluated on the device that it is on and left in the mode that it is in.
+        train: Labeled images: a folder of class folders, shards with KEY.cls, or a data set.
+        test: Labeled images whose classes are among those of ``train``.
+        blocks: Numbers of the encoder's blocks (negative ones count from the last), or "all"; None takes its pooled
+            output.
+        protocol: "lbfgs", "sgd" or "augmented".
+        C_sweep: Values of C, for "lbfgs".
+        lr_sweep: Learning rates for a batch of 256 images, for "augmented".
+        held_out_fraction: Fraction of ``train`` on which C or the learning rate is chosen.
+        epochs: Number of epochs, for "sgd" and "augmented".
+        seed: Seed of the held-out part, of the order and of the augmentation.
+        settings: How images are embedded.
+
     Returns:
-        ``features`` {"pooled" or "block i": {"top1", "top5", "train_top1", "dim", and with lbfgs "C", "validation"}} in
-        [0, 1], ``protocol``, ``seed``, ``n_train``, ``n_test``, ``unreadable``, ``classes``.
+        ``metrics["per_feature"]`` holds for "pooled", or for each "block i": ``top1``, ``top5``, ``train_top1``,
+        ``dim``; with "lbfgs" also ``C`` and ``validation``, the accuracy by value of C; with "augmented" also ``lr``,
+        ``validation`` and ``per_lr``, the test accuracy by learning rate. The confusion matrix is that of the feature
+        with the best accuracy.
+
+    Raises:
+        InputError: An option or the data cannot be used.
     """
-    if protocol not in ("lbfgs", "sgd"):
-        raise InputError(f"protocol {protocol!r}: choose lbfgs or sgd")
-    if not 0 < held_out < 1:
-        raise InputError(f"held-out share {held_out}: give a number between 0 and 1")
-    fitting, testing, widths = embed_blocks(encoder, train, test, blocks, settings or Settings())
+    if protocol not in PROTOCOLS:
+        raise InputError(f"protocol {protocol!r}: choose one of {', '.join(PROTOCOLS)}")
+    if not 0 < held_out_fraction < 1:
+        raise InputError(f"held-out fraction {held_out_fraction}: give a number between 0 and 1")
+    settings = settings or FeatureSettings()
+    train_features, test_features, widths = embed_blocks(encoder, train, test, blocks, settings)
     device = encoder.mean.device
-    y, target = fitting.labels.to(device), testing.labels.to(device)
-    classes = fitting.images.classes
+    y, target = train_features.labels.to(device), test_features.labels.to(device)
+    class_names = train_features.images.classes
+    num_classes = len(class_names)
     if len(y.unique()) < 2:
         raise InputError("all training images are of one class; a classifier needs two")
+    x_parts = train_features.vectors.to(device).split(list(widths.values()), 1)
+    z_parts = test_features.vectors.to(device).split(list(widths.values()), 1)
+    split = stratified_split(y, held_out_fraction, seed)
+    choices: list[dict[str, Any]] = [{} for _ in widths]
+    if protocol == "augmented":
+        embed = encoder if blocks is None else _block_means(encoder, widths)
+        widths_list = list(widths.values())
+        probes = fit_augmented(encoder, embed, train_features, widths_list, lr_sweep, split, epochs, seed=seed)
+        classifiers = [probe.classifier for probe in probes]
+        choices = [probe.summary(z, target) for probe, z in zip(probes, z_parts, strict=True)]
+    elif protocol == "sgd":
+        classifiers = [fit_sgd(x, y, num_classes, epochs, seed=seed) for x in x_parts]
+    else:
+        choices = [_choose_C(x, y, num_classes, split, C_sweep) for x in x_parts]
+        classifiers = [fit_scaled(x, y, num_classes, c["C"]) for x, c in zip(x_parts, choices, strict=True)]
     figures: dict[str, dict[str, Any]] = {}
-    best = -1.0
-    for (name, width), x, z in zip(
-        widths.items(),
-        fitting.vectors.split(list(widths.values()), 1),
-        testing.vectors.split(list(widths.values()), 1),
-        strict=True,
-    ):
-        x, z = x.to(device), z.to(device)
-        figure: dict[str, Any] = {"dim": width}
-        if protocol == "lbfgs":
-            C, curve = choose_C(x, y, len(classes), [hold_out(y, held_out, seed)], sweep)
-            figure |= {"C": C, "validation": {f"{value:.3g}": share for value, share in curve.items()}}
-            classifier = fit_scaled(x, y, len(classes), C)
-        else:
-            classifier = fit_sgd(x, y, len(classes), epochs, seed=seed)
-        logits = classifier(z)
+    logits = {}
+    parts = zip(widths.items(), x_parts, z_parts, classifiers, choices, strict=True)
+    for (name, width), x, z, classifier, choice in parts:
+        logits[name] = classifier(z)
         figures[name] = {
-            "top1": accuracy(logits, target),
-            "top5": accuracy(logits, target, 5),
+            "top1": accuracy(logits[name], target),
+            "top5": accuracy(logits[name], target, 5),
             "train_top1": accuracy(classifier(x), y),
-            **figure,
+            "dim": width,
+            **choice,
         }
-        if out and figures[name]["top1"] > best:
-            best = figures[name]["top1"]
-            counts = confusion(target, logits.argmax(1), len(classes)).cpu()
-            draw_confusion(counts, classes, out / "confusion.png", f"Linear probe, {name}: {best:.1%} right")
-    if out:
-        _draw(figures, out, f"Linear probe, {len(y)} training and {len(target)} test images")
-    return {
-        "features": figures,
-        "protocol": protocol,
-        "seed": seed,
-        "n_train": len(y),
-        "n_test": len(target),
-        "unreadable": fitting.unreadable + testing.unreadable,
-        "classes": len(classes),
-    }
+    best = max(figures, key=lambda name: figures[name]["top1"])
+    confusion = confusion_counts(target, logits[best].argmax(1), num_classes).cpu()
+    return EvalResult(
+        metrics={"per_feature": figures},
+        counts=exclusions(train_features, test_features),
+        settings={"protocol": protocol, "seed": seed},
+        confusion={best: ConfusionMatrix(confusion, class_names)},
+    )
 
 
 def embed_blocks(
-    encoder: Encoder, train: Data, test: Data, blocks: Blocks, settings: Settings
-) -> tuple[Labeled, Labeled, dict[str, int]]:
-    """Training and test features of the pooled face or of blocks side by side, and the width of each."""
+    encoder: Encoder, train: Data, test: Data, blocks: Blocks, settings: FeatureSettings
+) -> tuple[LabeledFeatures, LabeledFeatures, dict[str, int]]:
+    """Embeds a training and a test set by the pooled output, or by blocks side by side.
+
+    Args:
+        encoder: The encoder.
+        train: Labeled images.
+        test: Labeled images whose classes are among those of ``train``.
+        blocks: Numbers of blocks, or "all"; None takes the pooled output.
+        settings: How images are embedded.
+
+    Returns:
+        The training features, the test features, and the width of each feature by name.
+
+    Raises:
+        InputError: The encoder has no such block, or the data cannot be used.
+    """
     if blocks is None:
-        both = embed_both(encoder, train, test, settings)
+        both = embed_train_and_test(encoder, train, test, settings)
         return *both, {"pooled": both[0].vectors.shape[1]}
-    size = settings.image_size or encoder.image_size
+    size = settings.resolution or encoder.image_size
     with evaluating(encoder):
-        found = encoder.blocks(torch.zeros(1, 3, size, size, device=encoder.mean.device))
-    count = len(found)
-    chosen = range(count) if blocks == "all" else [int(i) + count * (int(i) < 0) for i in blocks]
-    if bad := [i for i in chosen if not 0 <= i < count]:
+        outputs = encoder.blocks(torch.zeros(1, 3, size, size, device=encoder.mean.device))
+    count = len(outputs)
+    numbers = range(count) if blocks == "all" else [int(i) + count * (int(i) < 0) for i in blocks]
+    if bad := [i for i in numbers if not 0 <= i < count]:
         raise InputError(f"block {bad[0]}: this encoder has blocks 0 to {count - 1}")
-    widths = {f"block {i}": found[i].shape[1] for i in dict.fromkeys(chosen)}
-    means = BlockMeans(encoder, list(dict.fromkeys(chosen)))
-    return *embed_both(encoder, train, test, settings, means), widths
+    widths = {f"block {i}": outputs[i].shape[1] for i in dict.fromkeys(numbers)}
+    return *embed_train_and_test(encoder, train, test, settings, _block_means(encoder, widths)), widths
+
+
+def _block_means(encoder: Encoder, widths: dict[str, int]) -> BlockMeans:
+    return BlockMeans(encoder, [int(name.split()[1]) for name in widths])
+
+
+def _choose_C(
+    x: Tensor, y: Tensor, num_classes: int, split: tuple[Tensor, Tensor], sweep: Sequence[float]
+) -> dict[str, Any]:
+    C, validation = choose_C(x, y, num_classes, [split], sweep)
+    return {"C": C, "validation": {f"{value:.3g}": top1 for value, top1 in validation.items()}}
 
 
 def fit_sgd(
-    features: Tensor, target: Tensor, classes: int, epochs: int = 100, batch_size: int = 256, seed: int = 0
+    features: Tensor, target: Tensor, num_classes: int, epochs: int = 100, batch_size: int = 256, seed: int = 0
 ) -> Classifier:
-    """SGD on (N, D) features: rate 0.1 times batch / 256, momentum 0.9, no decay, cosine; the last epoch counts."""
+    """Fits a linear classifier to scaled features by SGD; the last epoch counts.
+
+    The learning rate is 0.1 times batch / 256 and follows a cosine; momentum is 0.9; there is no weight decay.
+
+    Args:
+        features: Unscaled features (N, D).
+        target: Classes (N,) int64.
+        num_classes: Number of classes.
+        epochs: Number of epochs.
+        batch_size: Number of samples in a batch, at most N.
+        seed: Seed of the initial weights and of the order.
+
+    Returns:
+        A classifier of unscaled features.
+    """
     scaling = Scaling.of(features)
     generator = torch.Generator().manual_seed(seed)
-    head = nn.Linear(features.shape[1], classes, device=features.device)
-    with torch.no_grad():  # the usual start, N(0, 0.01)
+    head = nn.Linear(features.shape[1], num_classes, device=features.device)
+    with torch.no_grad():  # initial weights from N(0, 0.01)
         head.weight.copy_(0.01 * torch.randn(head.weight.shape, generator=generator))
         head.bias.zero_()
     batch_size = min(batch_size, len(features))
@@ -161,24 +215,10 @@ def fit_sgd(
     schedule = torch.optim.lr_scheduler.CosineAnnealingLR(optimizer, epochs)
     for _ in range(epochs):
         order = torch.randperm(len(features), generator=generator).to(features.device)
-        for places in order.split(batch_size):
-            loss = F.cross_entropy(head(scaling(features[places])), target[places])
+        for batch in order.split(batch_size):
+            loss = F.cross_entropy(head(scaling(features[batch])), target[batch])
             optimizer.zero_grad()
             loss.backward()
             optimizer.step()
         schedule.step()
-    return scaling.folded(Classifier(head.weight.detach(), head.bias.detach()))
-
-
-def _draw(figures: dict[str, dict[str, Any]], out: Path, title: str) -> None:
-    sweeps = [
-        Curve(name, [float(C) for C in figure["validation"]], list(figure["validation"].values()))
-        for name, figure in figures.items()
-        if "validation" in figure
-    ]
-    if sweeps:
-        draw_curves(sweeps, out / "accuracy_by_C.png", "C", "Accuracy on the held-out part of the training set")
-    if len(figures) > 1:
-        places = [int(name.split()[1]) for name in figures]
-        curves = [Curve("test, top 1", places, [figure["top1"] for figure in figures.values()])]
-        draw_curves(curves, out / "accuracy_by_block.png", "block", title, log=False)
+    return scaling.fold_into(Classifier(head.weight.detach(), head.bias.detach()))

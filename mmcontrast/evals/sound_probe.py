@@ -1,7 +1,6 @@
-"""Linear classifiers on features of whole recordings: who speaks, and what is said (CPC, 1807.03748, section 3.1)."""
+"""Linear classifiers on features of whole recordings: the speaker and the words (CPC, 1807.03748, section 3.1)."""
 
 from collections.abc import Callable, Mapping, Sequence
-from typing import Any
 
 import torch
 from torch import Tensor
@@ -10,12 +9,13 @@ from mmcontrast.data.datasets.audio import Sounds, read_wav
 from mmcontrast.encoders.audio import WaveEncoder
 from mmcontrast.errors import InputError
 from mmcontrast.evals.logistic import accuracy, choose_C, fit_scaled
-from mmcontrast.evals.splits import hold_out
+from mmcontrast.evals.results import EvalResult
+from mmcontrast.evals.splits import stratified_split
 from mmcontrast.inference.extract import evaluating
 from mmcontrast.ops.mfcc import mfcc
 
 Model = WaveEncoder | Callable[[Tensor], Tensor]
-FSDD_TEST = {"take": tuple("01234")}  # its authors' test set
+FSDD_TEST = {"take": tuple("01234")}  # the test set that the authors of the Free Spoken Digit Dataset define
 
 
 def sound_probe(
@@ -24,42 +24,50 @@ def sound_probe(
     labels: Sequence[str] = ("speaker", "digit"),
     test: Mapping[str, Sequence[str]] = FSDD_TEST,
     seed: int = 0,
-) -> dict[str, Any]:
-    """Accuracy of logistic regression on the mean and the deviation over time of each recording's frames.
+) -> EvalResult:
+    """Measures logistic regression on the mean and standard deviation over time of each recording's frames.
 
     The strength of the regularization is chosen on a fifth of the training recordings.
 
     Args:
-        sounds: which recordings, at which rate, and how their names are read; each is heard as a whole.
-        model: an encoder, whose contexts are judged, or a function (samples,) -> (T, D).
-        labels: groups of the names to tell apart.
-        test: groups of the names -> the values that make a recording one of the test set.
-        seed: of the part that chooses.
+        sounds: The recordings, their rate, and how their names are read; each is used as a whole.
+        model: An encoder, whose contexts are the features, or a function from samples (T',) to frames (T, D).
+        labels: Groups of the file names to classify by.
+        test: Values of groups of the file names; a recording with these values belongs to the test set.
+        seed: Seed of the part that chooses the regularization.
+
     Returns:
-        ``labels`` {label: {"top1", "classes", "C"}}, top1 in [0, 1], ``dim``, ``n_train``, ``n_test``.
+        ``metrics["per_label"]`` holds ``top1``, ``num_classes`` and ``C`` for each label.
+
     Raises:
-        InputError: an unknown group, or one of the two sets is empty.
+        InputError: A group does not exist, or the training set or the test set is empty.
     """
     if unknown := {*labels, *test} - sounds.names[0].keys():
         raise InputError(f"{', '.join(sorted(unknown))}: no group of the names; they have {', '.join(sounds.names[0])}")
-    tested = torch.tensor([all(names[key] in values for key, values in test.items()) for names in sounds.names])
-    if tested.all() or not tested.any():
-        given = "; ".join(f"{key}={','.join(values)}" for key, values in test.items())
-        raise InputError(f"{int(tested.sum())} of {len(tested)} recordings are for the test ({given}); wanted a part")
+    is_test = torch.tensor([all(names[key] in values for key, values in test.items()) for names in sounds.names])
+    if is_test.all() or not is_test.any():
+        choice = "; ".join(f"{key}={','.join(values)}" for key, values in test.items())
+        raise InputError(
+            f"{int(is_test.sum())} of {len(is_test)} recordings are for the test ({choice}); choose a part of them"
+        )
     vectors = _vectors(sounds, model)  # (N, 2 D)
-    found = {}
+    figures = {}
     for label in labels:
-        classes = sorted({names[label] for names in sounds.names})
-        target = torch.tensor([classes.index(names[label]) for names in sounds.names])
-        x, y = vectors[~tested], target[~tested]
-        C, _ = choose_C(x, y, len(classes), [hold_out(y, 0.2, seed)])
-        right = accuracy(fit_scaled(x, y, len(classes), C)(vectors[tested]), target[tested])
-        found[label] = {"top1": right, "classes": len(classes), "C": C}
-    return {"labels": found, "dim": vectors.shape[1], "n_train": int((~tested).sum()), "n_test": int(tested.sum())}
+        class_names = sorted({names[label] for names in sounds.names})
+        target = torch.tensor([class_names.index(names[label]) for names in sounds.names])
+        x, y = vectors[~is_test], target[~is_test]
+        C, _ = choose_C(x, y, len(class_names), [stratified_split(y, 0.2, seed)])
+        top1 = accuracy(fit_scaled(x, y, len(class_names), C)(vectors[is_test]), target[is_test])
+        figures[label] = {"top1": top1, "num_classes": len(class_names), "C": C}
+    return EvalResult(
+        metrics={"per_label": figures},
+        counts={"num_train": int((~is_test).sum()), "num_test": int(is_test.sum())},
+        settings={"dim": vectors.shape[1]},
+    )
 
 
 def _vectors(sounds: Sounds, model: Model) -> Tensor:
-    """(N, 2 D): mean and deviation over time of each recording."""
+    """Computes the mean and standard deviation over time of each recording, (N, 2 D)."""
     if isinstance(model, WaveEncoder):
         device = next(model.parameters()).device
         with evaluating(model):
@@ -67,9 +75,9 @@ def _vectors(sounds: Sounds, model: Model) -> Tensor:
     return _pooled(sounds, model)
 
 
-def _pooled(sounds: Sounds, frames: Callable[[Tensor], Tensor]) -> Tensor:
+def _pooled(sounds: Sounds, frames_of: Callable[[Tensor], Tensor]) -> Tensor:
     rows = []
     for path in sounds.paths:
-        found = frames(torch.from_numpy(read_wav(path, sounds.rate))).float()  # (T, D)
-        rows.append(torch.cat([found.mean(0), found.std(0, correction=0)]).cpu())
+        frames = frames_of(torch.from_numpy(read_wav(path, sounds.rate))).float()  # (T, D)
+        rows.append(torch.cat([frames.mean(0), frames.std(0, correction=0)]).cpu())
     return torch.stack(rows)

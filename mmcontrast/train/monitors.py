@@ -10,7 +10,7 @@ from mmcontrast.data.augment.views import ToFloat
 from mmcontrast.data.collate import Collate
 from mmcontrast.errors import InputError
 from mmcontrast.evals.knn import knn
-from mmcontrast.evals.labeled import Settings
+from mmcontrast.evals.labeled_features import FeatureSettings
 from mmcontrast.evals.retrieval import retrieval
 from mmcontrast.evals.zero_shot import zero_shot
 from mmcontrast.methods.base import Method
@@ -92,12 +92,12 @@ class KNNMonitor(Monitor):
     ) -> None:
         super().__init__(every)
         self.train, self.test, self.k, self.temperature = train, test, k, temperature
-        self.settings, self.name = Settings(image_size, batch_size, limit), name
+        self.settings, self.name = FeatureSettings(image_size, batch_size, limit), name
 
     def figures(self, method: Method) -> dict[str, float]:
         """top1."""
-        found = knn(method.encoder, self.train, self.test, [self.k], self.temperature, self.settings)
-        return {f"{self.name}/top1": found["k"][str(self.k)]["top1"]}
+        result = knn(method.encoder, self.train, self.test, [self.k], self.temperature, self.settings)
+        return {f"{self.name}/top1": result.metrics["per_k"][str(self.k)]["top1"]}
 
 
 class ImageMonitor(Monitor):
@@ -163,8 +163,8 @@ class ZeroShotMonitor(Monitor):
 
     def figures(self, method: Method) -> dict[str, float]:
         """top1 and top5."""
-        found = zero_shot(_image_text(method), self.data, self.classnames, self.templates, self.batch_size)
-        return {f"{self.name}/{k}": found[k] for k in ("top1", "top5")}
+        result = zero_shot(_image_text(method), self.data, self.classnames, self.templates, self.batch_size)
+        return {f"{self.name}/{k}": result.metrics[k] for k in ("top1", "top5")}
 
 
 class RetrievalMonitor(Monitor):
@@ -183,5 +183,5 @@ class RetrievalMonitor(Monitor):
 
     def figures(self, method: Method) -> dict[str, float]:
         """i2t_r1 to t2i_r10."""
-        found = retrieval(_image_text(method), self.data, self.batch_size)
-        return {f"{self.name}/{k}": v for k, v in found.items() if k[:3] in ("i2t", "t2i")}
+        result = retrieval(_image_text(method), self.data, self.batch_size)
+        return {f"{self.name}/{k}": v for k, v in result.metrics.items()}

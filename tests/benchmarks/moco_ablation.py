@@ -18,7 +18,7 @@ from mmcontrast.data import Images, TwoViews
 from mmcontrast.data.sampler import SampleKey
 from mmcontrast.encoders import TimmEncoder
 from mmcontrast.evals.knn import knn
-from mmcontrast.evals.labeled import Settings
+from mmcontrast.evals.labeled_features import FeatureSettings
 from mmcontrast.evals.linear_probe import linear_probe
 from mmcontrast.methods import MoCo
 from mmcontrast.train.cpu import tune_cpu
@@ -52,9 +52,9 @@ def accuracy(row: tuple[bool, bool, bool], pixels: Tensor, seed: int, args: argp
         method(views(batch))["loss"].backward()
         optimizer.step()
         method.after_step((step + 1) / steps)
-    settings = Settings(image_size=32, limit=args.limit)
-    neighbors = knn(encoder, args.train, args.test, [20], settings=settings)["k"]["20"]["top1"]
-    probe = linear_probe(encoder, args.train, args.test, settings=settings)["features"]["pooled"]["top1"]
+    settings = FeatureSettings(resolution=32, limit=args.limit)
+    neighbors = knn(encoder, args.train, args.test, [20], settings=settings).metrics["per_k"]["20"]["top1"]
+    probe = linear_probe(encoder, args.train, args.test, settings=settings).metrics["per_feature"]["pooled"]["top1"]
     return 100 * neighbors, 100 * probe
 
 

@@ -20,7 +20,7 @@ from torch import Tensor, nn
 
 from mmcontrast.data import Images, OneView
 from mmcontrast.encoders import NIN
-from mmcontrast.evals.splits import draw
+from mmcontrast.evals.splits import stratified_sample
 from mmcontrast.methods import Method
 from mmcontrast.ops.random import hash64
 from mmcontrast.viz.accuracy_plots import Curve, draw_curves
@@ -105,7 +105,7 @@ def run(name: str, args: argparse.Namespace, data: tuple[Tensor, Tensor, Tensor,
     for count, draws in DRAWS.items():
         for seed in range(draws):
             torch.manual_seed(seed)
-            chosen = draw(labels, per_class=count, seed=seed)
+            chosen = stratified_sample(labels, per_class=count, seed=seed)
             net = Whole(args.width, classes) if alone else classifier(pixels.shape[1], args.width, classes)
             augment = OneView(scale=(0.6, 1.0), flip=0.5) if alone else None
             fit(net, pixels[chosen], labels[chosen], STEPS[count], augment)

@@ -27,10 +27,10 @@ from mmcontrast.data import Images, OneView, TwoViews
 from mmcontrast.data.sampler import SampleKey
 from mmcontrast.encoders import NIN, Encoder
 from mmcontrast.evals.knn import vote
-from mmcontrast.evals.labeled import Settings
+from mmcontrast.evals.labeled_features import FeatureSettings
 from mmcontrast.evals.linear_probe import embed_blocks
 from mmcontrast.evals.logistic import accuracy, choose_C, fit_scaled
-from mmcontrast.evals.splits import draw, hold_out
+from mmcontrast.evals.splits import stratified_sample, stratified_split
 from mmcontrast.inference.image_batches import read_ahead
 from mmcontrast.methods import (
     Colorization,
@@ -170,7 +170,7 @@ def judge(encoder: Encoder, train: Images, test: Images) -> dict[str, Any]:
     The encoder runs once over each set; the pooled face of a convolutional network is the mean of its last block.
     """
     with torch.autocast("cpu", torch.bfloat16):
-        fitting, testing, widths = embed_blocks(encoder, train, test, "all", Settings(batch_size=256))
+        fitting, testing, widths = embed_blocks(encoder, train, test, "all", FeatureSettings(batch_size=256))
     y, target, count = fitting.labels, testing.labels, len(train.classes)
     blocks = list(zip(*(part.vectors.split(list(widths.values()), 1) for part in (fitting, testing)), strict=True))
     unit = [F.normalize(part, dim=1) for part in blocks[-1]]
@@ -179,12 +179,12 @@ def judge(encoder: Encoder, train: Images, test: Images) -> dict[str, Any]:
 
     def learn(x: Tensor, z: Tensor, chosen: Tensor) -> tuple[float, float]:
         """Accuracy on held-out images and on the test set."""
-        C, sweep = choose_C(x[chosen], y[chosen], count, [hold_out(y[chosen], 0.2)], SWEEP)
+        C, sweep = choose_C(x[chosen], y[chosen], count, [stratified_split(y[chosen], 0.2)], SWEEP)
         return sweep[C], accuracy(fit_scaled(x[chosen], y[chosen], count, C)(z), target)
 
     probes = [learn(x, z, torch.arange(len(y))) for x, z in blocks]
     best = max(range(len(probes)), key=lambda i: probes[i][0])
-    few = {n: [learn(*blocks[best], draw(y, per_class=n, seed=seed))[1] for seed in range(DRAWS)] for n in LABELS}
+    few = {n: [learn(*blocks[best], stratified_sample(y, per_class=n, seed=seed))[1] for seed in range(DRAWS)] for n in LABELS}
     return {
         "knn": accuracy(votes, target),
         "blocks": [found for _, found in probes],

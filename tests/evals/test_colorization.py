@@ -9,7 +9,7 @@ from torch import Tensor
 from mmcontrast.cli.main import main
 from mmcontrast.encoders.tiny import TinyConv
 from mmcontrast.errors import InputError
-from mmcontrast.evals.colorization import Tally, colorization
+from mmcontrast.evals.colorization import ColorDistances, colorization
 from mmcontrast.methods.colorization import Colorization
 from mmcontrast.ops.color import rgb_to_lab
 
@@ -33,25 +33,26 @@ def photos(tmp_path):
 
 
 def test_right_colors_reach_the_whole_area_and_gray_what_its_distances_say(photos):
-    figures = colorization(Knows(TinyConv()), photos)
-    assert (figures["auc"], figures["auc_balanced"], figures["error"]) == (1, 1, 0)
-    assert figures["n"] == 3
-    assert figures["chroma"] == pytest.approx(figures["chroma_photographs"])
+    result = colorization(Knows(TinyConv()), photos)
+    figures = result.metrics
+    assert (figures["auc"], figures["auc_balanced"], figures["mean_distance"]) == (1, 1, 0)
+    assert result.counts["num_images"] == 3
+    assert figures["mean_chroma"] == pytest.approx(figures["true_mean_chroma"])
     assert 0 < figures["gray"]["auc"] < 1
-    assert figures["gray"]["chroma"] == 0
+    assert figures["gray"]["mean_chroma"] == 0
 
 
 def test_colors_seven_and_a_half_beside_are_within_eight_of_151_distances(photos):
     method = Knows(TinyConv())
     method.off = 7.5
-    figures = colorization(method, photos)
+    figures = colorization(method, photos).metrics
     assert figures["auc"] == pytest.approx((151 - 8) / 151)
     assert figures["auc_balanced"] == pytest.approx((151 - 8) / 151)
-    assert figures["error"] == pytest.approx(7.5, abs=1e-4)
+    assert figures["mean_distance"] == pytest.approx(7.5, abs=1e-4)
 
 
 def test_each_bin_counts_alike_in_the_balanced_figure():
-    tally = Tally(5, torch.device("cpu"))
+    tally = ColorDistances(5, torch.device("cpu"))
     found = torch.zeros(1, 2, 1, 4)
     truth = found.clone()
     truth[0, 0, 0, 3] = 1000.0  # the one cell of bin 2 is missed by far
@@ -65,8 +66,8 @@ def test_the_command_prints_them_and_refuses_other_models(photos, capsys):
     assert main(["eval", "colorize", "--data", str(photos), "--out", str(photos / "out")]) == 0
     printed = json.loads(capsys.readouterr().out)
     assert printed == json.loads((photos / "out" / "metrics.json").read_text())
-    assert printed["n"] == 3
-    assert printed["unreadable"] == 1
+    assert printed["counts"]["num_images"] == 3
+    assert printed["counts"]["num_unreadable"] == 1
     assert main(["eval", "colorize", "--data", str(photos), "--model", "don-lite"]) == 2
     assert "Colorization or SplitBrain" in capsys.readouterr().err
 

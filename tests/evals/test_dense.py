@@ -12,7 +12,7 @@ from mmcontrast.data.datasets.toy_scene import write_toy_scene
 from mmcontrast.data.rgbd.scenes import View, open_scenes
 from mmcontrast.errors import InputError
 from mmcontrast.evals.correspondence import evaluate_correspondence
-from mmcontrast.evals.dense import EvaluationPair, Trials, draw_pairs, evaluate_dense, match_pair, summarize
+from mmcontrast.evals.dense import EvaluationPair, PointErrors, evaluate_dense, match_pair, sample_pairs, summarize
 from mmcontrast.evals.dense_baselines import DenseSift, RandomDescriptors
 from mmcontrast.predict.match import DescriptorMatcher
 
@@ -43,8 +43,8 @@ def test_a_pair_by_hand():
 
 
 def test_figures_by_hand():
-    trials = [Trials(np.array([0.0, 10]), np.array([0.0, np.nan]), np.array([0.0, 0.5]))]
-    trials += [Trials(np.array([4.0, 30]), np.array([0.1, 0.3]), np.array([0.1, 0.2]))]
+    trials = [PointErrors(np.array([0.0, 10]), np.array([0.0, np.nan]), np.array([0.0, 0.5]))]
+    trials += [PointErrors(np.array([4.0, 30]), np.array([0.1, 0.3]), np.array([0.1, 0.2]))]
     result = summarize(trials, side=80)
     assert result["pck@0.05"] == 0.5
     assert result["pck@0.1"] == 0.5
@@ -53,7 +53,7 @@ def test_figures_by_hand():
     assert result["median_3d_mm"] == pytest.approx(100)
     assert result["closer_than_truth"] == pytest.approx(0.2)
     assert result["auc_px"] == pytest.approx((1 + 0.5 + 0.8 + 0) / 4)
-    assert (result["cdf"][0], result["cdf"][100]) == (0, 30)
+    assert (result["percentiles_px"][0], result["percentiles_px"][100]) == (0, 30)
 
 
 def test_the_true_place_is_found_by_its_own_point_in_space_and_noise_finds_nothing(scene):
@@ -70,21 +70,23 @@ def test_the_true_place_is_found_by_its_own_point_in_space_and_noise_finds_nothi
         "place": lambda image: places[image.tobytes()],
         "noise": DescriptorMatcher(RandomDescriptors()).describe,
     }
-    result = evaluate_dense(models, scene, pairs=3, points=30)
+    results = evaluate_dense(models, scene, num_pairs=3, num_points=30)
+    result = {name: figures.metrics for name, figures in results.items()}
+    noise = results["noise"]
     assert result["place"]["median_px"] < 1
     assert result["place"]["pck@0.05"] > 0.95
     assert result["place"]["closer_than_truth"] < 0.001
     assert result["noise"]["pck@0.05"] < 0.1
     assert result["noise"]["closer_than_truth"] == pytest.approx(0.5, abs=0.1)
-    assert result["noise"]["points"] == sum(result["noise"][c]["points"] for c in ("near", "middle"))
-    again = evaluate_dense(models, scene, pairs=3, points=30)
-    assert again == result, "pairs and points are the same in every run"
+    assert noise.counts["num_points"] == sum(part["num_points"] for part in result["noise"]["per_overlap"].values())
+    again = evaluate_dense(models, scene, num_pairs=3, num_points=30)
+    assert again == results, "pairs and points are the same in every run"
 
 
 def test_classes_share_what_they_say(scene):
     (opened,) = open_scenes(scene)
     index = {opened.view(i).color.tobytes(): i for i in range(len(opened))}
-    for pair in draw_pairs([opened], 3, 20, None, 0):
+    for pair in sample_pairs([opened], 3, 20, None, 0):
         share, _ = opened.overlap(index[pair.a.color.tobytes()], index[pair.b.color.tobytes()])
         low, high = {"near": (0.75, 0.95), "middle": (0.5, 0.75), "far": (0.25, 0.5)}[pair.overlap]
         assert low <= share < high
@@ -106,17 +108,17 @@ def test_sift_is_a_grid_of_unit_vectors():
 
 
 def test_on_the_command_line(scene, tmp_path, capsys):
-    arguments = ["--data", scene, "--pairs", "1", "--points", "20", "--out", str(tmp_path)]
-    assert main(["eval", "dense", "--model", "lab", "random", *arguments, "--masked"]) == 0
+    arguments = ["--data", scene, "--pairs", "1", "--num-points", "20", "--out", str(tmp_path)]
+    assert main(["eval", "dense", "--model", "lab,random", *arguments, "--masked"]) == 0
     result = json.loads(capsys.readouterr().out)
-    assert result["lab"]["median_px"] < result["random"]["median_px"]
+    assert result["metrics"]["lab"]["median_px"] < result["metrics"]["random"]["median_px"]
     assert json.loads((tmp_path / "metrics.json").read_text()) == result
-    with Image.open(tmp_path / "cdf.png") as image:
+    with Image.open(tmp_path / "errors.png") as image:
         assert image.width > 200
     assert main(["eval", "dense", "--model", "lab", "--data", str(tmp_path / "no")]) == 2
 
 
-@pytest.mark.parametrize("wrong", [{"pairs": 0}, {"points": 0}, {"size": (0, 9)}])
+@pytest.mark.parametrize("wrong", [{"num_pairs": 0}, {"num_points": 0}, {"size": (0, 9)}])
 def test_sizes_and_counts_of_nothing_are_refused(scene, wrong):
     with pytest.raises(InputError, match="wanted at least one pair"):
         evaluate_dense({}, scene, **wrong)
@@ -127,7 +129,7 @@ def test_a_scene_whose_truth_is_wrong_is_told(scene, tmp_path, capsys):
     for path in (inverted / "pose").glob("*.txt"):
         np.savetxt(path, np.linalg.inv(np.loadtxt(path)))
     with pytest.warns(UserWarning, match="they seem to be world-to-camera"):
-        evaluate_dense({}, str(inverted), pairs=1, points=10)
+        evaluate_dense({}, str(inverted), num_pairs=1, num_points=10)
     with warnings.catch_warnings():
         warnings.simplefilter("default")
         main(["eval", "dense", "--model", "lab", "--data", str(inverted), "--out", str(tmp_path), "--pairs", "1"])
@@ -157,10 +159,11 @@ def keypoints(tmp_path):
 def test_keypoints_by_hand(keypoints):
     by_color = lambda image: torch.from_numpy(image).float().permute(2, 0, 1)
     stuck = lambda image: torch.ones(1, *image.shape[:2])  # every pixel alike: the first is taken
-    result = evaluate_correspondence({"color": by_color, "stuck": stuck}, keypoints)
+    results = evaluate_correspondence({"color": by_color, "stuck": stuck}, keypoints)
+    result = {name: figures.metrics for name, figures in results.items()}
     assert result["color"]["pck@0.05"] == result["color"]["pck_box@0.05"] == 1
-    assert result["color"]["pairs"] == 2, "copies and classes of one image count for nothing"
-    assert result["color"]["points"] == 6
+    assert results["color"].counts["num_pairs"] == 2, "copies and classes of one image count for nothing"
+    assert results["color"].counts["num_points"] == 6
     assert result["stuck"]["pck@0.1"] == 0
     assert result["color"]["per_class"].keys() == {"x"}
 
@@ -197,6 +200,6 @@ def test_the_shared_keypoints_are_read(test_data):
     result = evaluate_correspondence(
         {"noise": DescriptorMatcher(RandomDescriptors(2)).describe}, test_data("correspondence/pf_willow_dev.tar")
     )["noise"]
-    assert len(result["per_class"]) == 2
-    assert result["pairs"] == 10 * 9 + 20 * 19, "ten of the forty images are copies"
-    assert result["pck@0.1"] < 0.15
+    assert result.counts["num_classes"] == 2
+    assert result.counts["num_pairs"] == 10 * 9 + 20 * 19, "ten of the forty images are copies"
+    assert result.metrics["pck@0.1"] < 0.15

@@ -20,24 +20,23 @@ def data(tmp_path_factory):
     return write_colors(folder / "train", 20, 70, 0), write_colors(folder / "test", 20, 70, 1)
 
 
-def test_more_labels_help_and_draws_differ(data, tmp_path):
-    result = few_label(ColorEncoder(), *data, fractions=[0.05, 0.1, 1.0], seeds=3, out=tmp_path)
-    amounts = result["fractions"]
-    assert [amount["labels"] for amount in amounts.values()] == [3, 6, 60]
+def test_more_labels_help_and_draws_differ(data):
+    result = few_label(ColorEncoder(), *data, fractions=[0.05, 0.1, 1.0], num_seeds=3)
+    amounts = result.metrics["per_fraction"]
+    assert [amount["num_labels"] for amount in amounts.values()] == [3, 6, 60]
     assert len(set(amounts["0.05"]["frozen"]["runs"])) > 1
     assert amounts["0.05"]["frozen"]["std"] > amounts["1"]["frozen"]["std"] == 0
     assert amounts["0.05"]["frozen"]["mean"] < amounts["1"]["frozen"]["mean"]
     assert "fine_tuned" not in amounts["1"]
-    assert image_size(tmp_path / "accuracy_by_labels.png") > 300
-    again = few_label(ColorEncoder(), *data, fractions=[0.05], seeds=3)
-    assert again["fractions"]["0.05"] == amounts["0.05"]
+    again = few_label(ColorEncoder(), *data, fractions=[0.05], num_seeds=3)
+    assert again.metrics["per_fraction"]["0.05"] == amounts["0.05"]
 
 
 def test_labels_per_class_and_a_block(data):
     torch.manual_seed(0)
-    result = few_label(TinyConv(8), *data, per_class=[2, 10], seeds=1, block=0)
-    assert [amount["labels"] for amount in result["per_class"].values()] == [6, 30]
-    assert result["per_class"]["2"]["frozen"]["std"] is None
+    result = few_label(TinyConv(8), *data, labels_per_class=[2, 10], num_seeds=1, block=0)
+    assert [amount["num_labels"] for amount in result.metrics["per_labels_per_class"].values()] == [6, 30]
+    assert result.metrics["per_labels_per_class"]["2"]["frozen"]["std"] is None
 
 
 def test_fine_tuning_learns_what_frozen_features_lack(data):
@@ -47,8 +46,8 @@ def test_fine_tuning_learns_what_frozen_features_lack(data):
     with torch.no_grad():
         encoder.net[2].weight.mul_(0)
     before = {name: value.clone() for name, value in encoder.state_dict().items()}
-    result = few_label(encoder, *data, fractions=[0.5], seeds=1, tune=True, epochs=25, lr=0.02)
-    frozen, tuned = (result["fractions"]["0.5"][name]["mean"] for name in ("frozen", "fine_tuned"))
+    result = few_label(encoder, *data, fractions=[0.5], num_seeds=1, tune=True, epochs=25, lr=0.02)
+    frozen, tuned = (result.metrics["per_fraction"]["0.5"][name]["mean"] for name in ("frozen", "fine_tuned"))
     assert frozen == pytest.approx(1 / 3)
     assert tuned > 0.6
     for name, value in encoder.state_dict().items():
@@ -79,9 +78,9 @@ def keys(places):
     [
         ({"fractions": [0.0]}, "fraction 0"),
         ({"fractions": [1.5]}, "fraction 1.5"),
-        ({"fractions": []}, "no share of labels"),
-        ({"per_class": [0]}, "0 labels per class"),
-        ({"seeds": 0}, "0 seeds"),
+        ({"fractions": []}, "no fraction of the labels"),
+        ({"labels_per_class": [0]}, "0 labels per class"),
+        ({"num_seeds": 0}, "0 seeds"),
         ({"tune": True, "block": 0}, "leave the block out"),
     ],
 )
@@ -92,10 +91,11 @@ def test_what_cannot_be_used_is_refused(data, options, message):
 
 def test_command_line(data, tmp_path, capsys):
     train, test = map(str, data)
-    arguments = ["eval", "few-label", "--model", "random:timm:test_vit", "--train", train, "--test", test]
-    arguments += ["--out", str(tmp_path), "--image-size", "32", "--seeds", "2"]
+    arguments = ["eval", "few-label", "--model", "random:timm:test_vit", "--train-data", train, "--test-data", test]
+    arguments += ["--out", str(tmp_path), "--resolution", "32", "--draws", "2"]
     assert main([*arguments, "--fraction", "0.2", "--fine-tune", "--epochs", "1"]) == 0
     result = json.loads(capsys.readouterr().out)
     assert result == json.loads((tmp_path / "metrics.json").read_text())
-    assert len(result["fractions"]["0.2"]["fine_tuned"]["runs"]) == 2
-    assert main([*arguments, "--fraction", "all"]) == 2
+    assert len(result["metrics"]["per_fraction"]["0.2"]["fine_tuned"]["runs"]) == 2
+    assert image_size(tmp_path / "accuracy_by_labels.png") > 300
+    assert main([*arguments, "--overwrite", "--fraction", "all"]) == 2

@@ -13,7 +13,7 @@ from mmcontrast.data.datasets.images import Images
 from mmcontrast.encoders import TinyConv
 from mmcontrast.errors import InputError
 from mmcontrast.evals.knn import knn, vote
-from mmcontrast.evals.labeled import Settings, embed_both, same_classes
+from mmcontrast.evals.labeled_features import FeatureSettings, embed_train_and_test, match_classes
 from mmcontrast.ops.nearest import nearest
 from tests.color_clip import ColorEncoder
 from tests.evals.labeled_images import image_size, write_colors
@@ -26,7 +26,7 @@ def data(tmp_path_factory):
 
 
 def unit_features(data):
-    train, test = embed_both(ColorEncoder(), *data, Settings(batch_size=7))
+    train, test = embed_train_and_test(ColorEncoder(), *data, FeatureSettings(batch_size=7))
     return F.normalize(train.vectors, dim=1), train.labels, F.normalize(test.vectors, dim=1), test.labels
 
 
@@ -37,12 +37,12 @@ def test_as_scikit_learn_votes(data, temperature):
     weigh = lambda distance: np.exp(-distance / temperature)
     for k in (1, 5, 60):
         judge = KNeighborsClassifier(k, weights=weigh, metric="cosine", algorithm="brute").fit(bank, labels)
-        assert result["k"][str(k)]["top1"] == pytest.approx(judge.score(queries, target), abs=1e-6)
+        assert result.metrics["per_k"][str(k)]["top1"] == pytest.approx(judge.score(queries, target), abs=1e-6)
         cosine, places = nearest(queries, bank, k)
         shares = vote(cosine, labels[places], 3, temperature, [k])[k]
         assert_close(shares.double(), torch.from_numpy(judge.predict_proba(queries)), atol=1e-4, rtol=1e-3)
-    assert 0.5 < result["k"]["5"]["top1"] < 1
-    assert (result["n_train"], result["n_test"], result["classes"]) == (60, 45, 3)
+    assert 0.5 < result.metrics["per_k"]["5"]["top1"] < 1
+    assert [result.counts[f"num_{name}"] for name in ("train", "test", "classes")] == [60, 45, 3]
 
 
 def test_as_lightly_votes(data):
@@ -76,8 +76,8 @@ def test_equal_votes_count_as_a_random_order_would_have_them(tmp_path):
     for name in ("red", "green"):
         Image.new("RGB", (8, 8), (255, 255, 0)).save(tmp_path / "test" / name / "a.png")
     result = knn(ColorEncoder(), tmp_path / "train", tmp_path / "test", ks=[2, 3])
-    assert result["k"]["2"] == {"top1": pytest.approx(0.5), "top5": 1.0}
-    assert result["k"]["3"]["top1"] == pytest.approx(0.5)
+    assert result.metrics["per_k"]["2"] == {"top1": pytest.approx(0.5), "top5": 1.0}
+    assert result.metrics["per_k"]["3"]["top1"] == pytest.approx(0.5)
 
 
 def test_classes_go_by_name(data, tmp_path):
@@ -85,9 +85,9 @@ def test_classes_go_by_name(data, tmp_path):
     for file in (test / "blue").iterdir():
         file.unlink()
     (test / "blue").rmdir()
-    mapping = same_classes(Images(data[0]), Images(test))
+    mapping = match_classes(Images(data[0]), Images(test))
     assert mapping.tolist() == [1, 2]
-    assert knn(ColorEncoder(), data[0], test, ks=[5])["k"]["5"]["top1"] == 1
+    assert knn(ColorEncoder(), data[0], test, ks=[5]).metrics["per_k"]["5"]["top1"] == 1
     with pytest.raises(InputError, match="classes that the training set lacks: blue"):
         knn(ColorEncoder(), test, data[1])
 
@@ -111,19 +111,20 @@ def test_what_cannot_be_used_is_refused(data, tmp_path):
 
 def test_command_line(data, tmp_path, capsys, monkeypatch):
     train, test = map(str, data)
-    arguments = ["eval", "knn", "--model", "pixels", "--train", train, "--test", test, "--out", str(tmp_path)]
-    assert main([*arguments, "--k", "5,20", "--image-size", "8"]) == 0
+    arguments = ["eval", "knn", "--model", "pixels", "--train-data", train, "--test-data", test, "--out", str(tmp_path)]
+    assert main([*arguments, "--k", "5,20", "--resolution", "8"]) == 0
     result = json.loads(capsys.readouterr().out)
     assert result == json.loads((tmp_path / "metrics.json").read_text())
-    assert list(result["k"]) == ["5", "20"]
-    assert result["k"]["5"]["top1"] > 0.6
+    assert list(result["metrics"]["per_k"]) == ["5", "20"]
+    assert result["metrics"]["per_k"]["5"]["top1"] > 0.6
     for name in ("accuracy_by_k.png", "confusion.png"):
         assert image_size(tmp_path / name) > 300
-    assert main([*arguments, "--limit", "12"]) == 0
+    assert main([*arguments, "--overwrite", "--limit", "12"]) == 0
     limited = json.loads(capsys.readouterr().out)
-    assert (limited["n_train"], limited["n_test"], list(limited["k"])) == (12, 12, ["10"])
+    assert (limited["counts"]["num_train"], limited["counts"]["num_test"]) == (12, 12)
+    assert list(limited["metrics"]["per_k"]) == ["10"]
     for wrong in (["--k", "five"], ["--limit", "0"], ["--batch-size", "0"], ["--model", "no such model"]):
-        assert main([*arguments, *wrong]) == 2
+        assert main([*arguments, "--overwrite", *wrong]) == 2
 
 
 def test_an_encoder_in_training_stays_in_training(data):

@@ -13,10 +13,10 @@ from mmcontrast.data.datasets.images import Images
 from mmcontrast.encoders import TimmEncoder, TinyConv
 from mmcontrast.errors import InputError
 from mmcontrast.evals import logistic
-from mmcontrast.evals.labeled import Settings, embed_both
+from mmcontrast.evals.labeled_features import FeatureSettings, embed_train_and_test
 from mmcontrast.evals.linear_probe import BlockMeans, fit_sgd, linear_probe
 from mmcontrast.evals.logistic import Scaling, accuracy, choose_C, fit_logistic, fit_scaled
-from mmcontrast.evals.splits import draw, folds, hold_out
+from mmcontrast.evals.splits import stratified_folds, stratified_sample, stratified_split
 from tests.color_clip import ColorEncoder
 from tests.evals.labeled_images import image_size, write_colors
 
@@ -72,7 +72,7 @@ def test_scaling_is_folded_into_the_classifier(samples):
 
 def test_C_is_chosen_where_the_held_out_part_does_best(samples):
     x, y = samples
-    splits = folds(y, 3)
+    splits = stratified_folds(y, 3)
     best, curve = choose_C(x, y, 3, splits, [100.0, 1e-4, 0.1])
     assert list(curve) == [1e-4, 0.1, 100.0]
     for C, found in curve.items():
@@ -102,15 +102,15 @@ def test_a_sweep_ends_when_it_only_gets_worse():
 
 def test_splits_are_stratified():
     labels = torch.tensor([0] * 50 + [1] * 20 + [2] * 3 + [3])
-    places = draw(labels, 0.1, seed=3)
+    places = stratified_sample(labels, 0.1, seed=3)
     assert labels[places].bincount().tolist() == [5, 2, 1, 1]
-    assert torch.equal(places, draw(labels, 0.1, seed=3))
-    assert not torch.equal(places, draw(labels, 0.1, seed=4))
-    assert labels[draw(labels, per_class=4)].bincount().tolist() == [4, 4, 3, 1]
-    fitting, held_out = hold_out(labels, 0.2)
+    assert torch.equal(places, stratified_sample(labels, 0.1, seed=3))
+    assert not torch.equal(places, stratified_sample(labels, 0.1, seed=4))
+    assert labels[stratified_sample(labels, per_class=4)].bincount().tolist() == [4, 4, 3, 1]
+    fitting, held_out = stratified_split(labels, 0.2)
     assert labels[held_out].bincount().tolist() == [10, 4, 1]
     assert torch.cat([fitting, held_out]).sort().values.tolist() == list(range(74))
-    parts = folds(labels, 5)
+    parts = stratified_folds(labels, 5)
     assert torch.cat([held for _, held in parts]).sort().values.tolist() == list(range(74))
     for fitting, held in parts:
         assert labels[held].bincount(minlength=4)[:2].tolist() == [10, 4]
@@ -119,14 +119,14 @@ def test_splits_are_stratified():
 
 def test_the_probe_as_scikit_learn_does_it(data):
     encoder = ColorEncoder()
-    result = linear_probe(encoder, *data, sweep=[0.01, 1.0])
-    figure = result["features"]["pooled"]
-    train, test = embed_both(encoder, *data, Settings())
+    result = linear_probe(encoder, *data, C_sweep=[0.01, 1.0])
+    figure = result.metrics["per_feature"]["pooled"]
+    train, test = embed_train_and_test(encoder, *data, FeatureSettings())
     scaler = StandardScaler().fit(train.vectors)
     judge = LogisticRegression(C=figure["C"], tol=1e-6).fit(scaler.transform(train.vectors), train.labels)
     assert figure["top1"] == pytest.approx(judge.score(scaler.transform(test.vectors), test.labels), abs=0.03)
     assert figure["train_top1"] == pytest.approx(judge.score(scaler.transform(train.vectors), train.labels), abs=0.03)
-    assert (figure["dim"], figure["top5"], result["n_train"]) == (3, 1.0, 75)
+    assert (figure["dim"], figure["top5"], result.counts["num_train"]) == (3, 1.0, 75)
 
 
 def test_sgd_comes_near_the_optimum(samples):
@@ -135,15 +135,14 @@ def test_sgd_comes_near_the_optimum(samples):
     assert accuracy(fit_sgd(x.float(), y, 3, epochs=60)(x.float()), y) == pytest.approx(best, abs=0.03)
 
 
-def test_blocks_of_an_encoder(data, tmp_path):
+def test_blocks_of_an_encoder(data):
     torch.manual_seed(0)
     encoder = TinyConv(8)
-    result = linear_probe(encoder, *data, blocks="all", sweep=[0.1], out=tmp_path)
-    assert list(result["features"]) == ["block 0", "block 1"]
-    assert image_size(tmp_path / "accuracy_by_block.png") > 300
-    last = linear_probe(encoder, *data, blocks=[-1], sweep=[0.1])["features"]
+    result = linear_probe(encoder, *data, blocks="all", C_sweep=[0.1])
+    assert list(result.metrics["per_feature"]) == ["block 0", "block 1"]
+    last = linear_probe(encoder, *data, blocks=[-1], C_sweep=[0.1]).metrics["per_feature"]
     assert list(last) == ["block 1"]
-    pooled = linear_probe(encoder, *data, sweep=[0.1])["features"]["pooled"]
+    pooled = linear_probe(encoder, *data, C_sweep=[0.1]).metrics["per_feature"]["pooled"]
     assert pooled == {**last["block 1"]}
     with pytest.raises(InputError, match="block 2: this encoder has blocks 0 to 1"):
         linear_probe(encoder, *data, blocks=[2])
@@ -153,21 +152,21 @@ def test_blocks_of_an_encoder(data, tmp_path):
 
 def test_other_blocks_are_other_features_in_the_cache(data):
     encoder = TinyConv(8)
-    cached = Settings(cache=True)
-    first = linear_probe(encoder, *data, blocks=[0], sweep=[0.1], settings=cached)
-    other = linear_probe(encoder, *data, blocks=[1], sweep=[0.1], settings=cached)
-    assert linear_probe(encoder, *data, blocks=[0], sweep=[0.1], settings=cached) == first
-    assert other["features"].keys() != first["features"].keys()
+    cached = FeatureSettings(cache=True)
+    first = linear_probe(encoder, *data, blocks=[0], C_sweep=[0.1], settings=cached)
+    other = linear_probe(encoder, *data, blocks=[1], C_sweep=[0.1], settings=cached)
+    assert linear_probe(encoder, *data, blocks=[0], C_sweep=[0.1], settings=cached).metrics == first.metrics
+    assert other.metrics["per_feature"].keys() != first.metrics["per_feature"].keys()
 
 
 def test_what_cannot_be_used_is_refused(data, tmp_path):
     encoder = TinyConv(8)
     with pytest.raises(InputError, match="protocol 'svm'"):
         linear_probe(encoder, *data, protocol="svm")
-    with pytest.raises(InputError, match="held-out share 1"):
-        linear_probe(encoder, *data, held_out=1)
+    with pytest.raises(InputError, match="held-out fraction 1"):
+        linear_probe(encoder, *data, held_out_fraction=1)
     with pytest.raises(InputError, match="values of C"):
-        linear_probe(encoder, *data, sweep=[0.0])
+        linear_probe(encoder, *data, C_sweep=[0.0])
     for name in "ab":
         (tmp_path / name).mkdir()
     Image.new("RGB", (8, 8)).save(tmp_path / "a" / "1.png")
@@ -178,11 +177,14 @@ def test_what_cannot_be_used_is_refused(data, tmp_path):
 @pytest.mark.parametrize("protocol", [["--C", "0.01,1", "--blocks", "0,1"], ["--protocol", "sgd", "--epochs", "5"]])
 def test_command_line(data, tmp_path, capsys, protocol):
     train, test = map(str, data)
-    arguments = ["eval", "probe", "--model", "random:timm:test_vit", "--train", train, "--test", test]
-    arguments += ["--out", str(tmp_path), "--image-size", "32", "--limit", "40"]
+    arguments = ["eval", "probe", "--model", "random:timm:test_vit", "--train-data", train, "--test-data", test]
+    arguments += ["--out", str(tmp_path), "--resolution", "32", "--limit", "40"]
     assert main([*arguments, *protocol]) == 0
     result = json.loads(capsys.readouterr().out)
     assert result == json.loads((tmp_path / "metrics.json").read_text())
     assert image_size(tmp_path / "confusion.png") > 300
-    assert main([*arguments, "--blocks", "first"]) == 2
+    if "--blocks" in protocol:
+        assert image_size(tmp_path / "accuracy_by_block.png") > 300
+        assert image_size(tmp_path / "accuracy_by_C.png") > 300
+    assert main([*arguments, "--overwrite", "--blocks", "first"]) == 2
     assert "wanted numbers with commas" in capsys.readouterr().err

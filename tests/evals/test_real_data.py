@@ -13,14 +13,14 @@ def untrained():
 
 def test_an_untrained_model_is_at_chance_on_cifar10(test_data):
     result = zero_shot(untrained(), test_data("cifar10/test.tar.gz"))
-    assert result["n"] == 5000
-    assert list(result["per_class"])[:2] == ["airplane", "automobile"]
-    assert abs(result["top1"] - 0.1) < 0.06
-    assert abs(result["top5"] - 0.5) < 0.12
+    assert result.counts["num_images"] == 5000
+    assert list(result.metrics["per_class"])[:2] == ["airplane", "automobile"]
+    assert abs(result.metrics["top1"] - 0.1) < 0.06
+    assert abs(result.metrics["top5"] - 0.5) < 0.12
 
 
 def test_an_untrained_model_is_at_chance_on_flickr8k(test_data):
     result = retrieval(untrained(), test_data("flickr8k/dev.tar"))
-    assert (result["n_images"], result["n_captions"]) == (1000, 5000)
-    assert result["i2t_r1"] <= result["i2t_r5"] <= result["i2t_r10"] < 0.05
-    assert result["t2i_r1"] <= result["t2i_r5"] <= result["t2i_r10"] < 0.03
+    assert (result.counts["num_images"], result.counts["num_captions"]) == (1000, 5000)
+    assert result.metrics["i2t_r1"] <= result.metrics["i2t_r5"] <= result.metrics["i2t_r10"] < 0.05
+    assert result.metrics["t2i_r1"] <= result.metrics["t2i_r5"] <= result.metrics["t2i_r10"] < 0.03

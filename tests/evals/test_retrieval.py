@@ -34,13 +34,13 @@ def shard(tmp_path):
 
 def test_recall_by_hand(shard):
     result = retrieval(color_clip(), shard, batch_size=2)
-    assert (result["n_images"], result["n_captions"], result["unreadable"]) == (3, 5, 0)
+    assert result.counts == {"num_images": 3, "num_captions": 5, "num_unreadable": 0, "num_without_caption": 0}
     # Blue is orthogonal to all five captions: its two hide among five ties, 1 - C(3, 1) / C(5, 1) = 0.4 at 1.
-    assert result["i2t_r1"] == pytest.approx((1 + 1 + 0.4) / 3)
-    assert result["i2t_r5"] == 1
+    assert result.metrics["i2t_r1"] == pytest.approx((1 + 1 + 0.4) / 3)
+    assert result.metrics["i2t_r5"] == 1
     # The captions of blue find red or green first.
-    assert result["t2i_r1"] == pytest.approx(3 / 5)
-    assert result["t2i_r5"] == result["t2i_r10"] == result["i2t_r10"] == 1
+    assert result.metrics["t2i_r1"] == pytest.approx(3 / 5)
+    assert result.metrics["t2i_r5"] == result.metrics["t2i_r10"] == result.metrics["i2t_r10"] == 1
 
 
 def test_images_are_embedded_once(shard):
@@ -62,7 +62,7 @@ def test_command_prints_json(shard, named, capsys, tmp_path):
     command = ["eval", "retrieval", "--data", str(shard), "--device", "cpu", "--out", str(tmp_path / "out")]
     assert main(command) == 0
     printed = json.loads(capsys.readouterr().out)
-    assert printed["t2i_r1"] == pytest.approx(0.6)
+    assert printed["metrics"]["t2i_r1"] == pytest.approx(0.6)
     assert json.loads((tmp_path / "out" / "metrics.json").read_text()) == printed
 
 

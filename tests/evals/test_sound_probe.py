@@ -54,23 +54,26 @@ def test_a_sound_shorter_than_a_window_has_one_frame():
 
 def test_pitch_and_length_are_heard_in_the_cepstrum(recordings: Path):
     found = sound_probe(Sounds(recordings))
-    assert found["n_train"] == 20
-    assert found["n_test"] == 20
-    assert found["dim"] == 26
-    assert {label: figure["top1"] for label, figure in found["labels"].items()} == {"speaker": 1.0, "digit": 1.0}
+    assert found.counts["num_train"] == 20
+    assert found.counts["num_test"] == 20
+    assert found.settings["dim"] == 26
+    assert {label: figure["top1"] for label, figure in found.metrics["per_label"].items()} == {
+        "speaker": 1.0,
+        "digit": 1.0,
+    }
 
 
 def test_nothing_is_told_from_features_that_say_nothing(recordings: Path):
     found = sound_probe(Sounds(recordings), lambda sound: torch.ones(5, 3), ["speaker"])
-    assert found["labels"]["speaker"]["top1"] == 0.5
+    assert found.metrics["per_label"]["speaker"]["top1"] == 0.5
 
 
 def test_an_encoder_is_judged_as_a_whole_and_left_as_it_was(recordings: Path):
     torch.manual_seed(0)
     encoder = WaveEncoder(channels=16, dim=8, kernels=(10, 8, 4), strides=(5, 4, 4)).train()
     found = sound_probe(Sounds(recordings), encoder, ["speaker"])
-    assert found["dim"] == 16
-    assert found["labels"]["speaker"]["top1"] > 0.75
+    assert found.settings["dim"] == 16
+    assert found.metrics["per_label"]["speaker"]["top1"] > 0.75
     assert all(module.training for module in encoder.modules())
 
 
@@ -85,10 +88,10 @@ def test_what_the_names_do_not_have_is_refused(recordings: Path, options: dict, 
 
 def test_the_command(recordings: Path, tmp_path: Path, capsys):
     data = ["--data", str(recordings), "--out", str(tmp_path), "--only", "speaker=ann"]
-    assert main(["eval", "sound-probe", *data, "--label", "digit", "--test", "take=7,8"]) == 0
+    assert main(["eval", "sound-probe", *data, "--labels", "digit", "--test-group", "take=7,8"]) == 0
     printed = json.loads(capsys.readouterr().out)
-    assert printed["labels"]["digit"]["top1"] == 1.0
-    assert printed["n_test"] == 4
+    assert printed["metrics"]["per_label"]["digit"]["top1"] == 1.0
+    assert printed["counts"]["num_test"] == 4
     assert json.loads((tmp_path / "metrics.json").read_text()) == printed
-    assert main(["eval", "sound-probe", *data, "--model", "lab"]) == 2
-    assert "hears nothing" in capsys.readouterr().err
+    assert main(["eval", "sound-probe", *data, "--overwrite", "--model", "lab"]) == 2
+    assert "is no model of sound" in capsys.readouterr().err

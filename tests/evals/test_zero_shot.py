@@ -7,7 +7,7 @@ from PIL import Image
 from mmcontrast.cli.main import main
 from mmcontrast.data.datasets.images import Images
 from mmcontrast.errors import InputError
-from mmcontrast.evals.confusion import confusion
+from mmcontrast.evals.results import confusion_counts
 from mmcontrast.evals.zero_shot import zero_shot
 from mmcontrast.viz.confusion import draw_confusion
 from tests.color_clip import color_clip
@@ -28,26 +28,25 @@ def folder(tmp_path):
 
 def test_accuracy_by_hand(folder):
     result = zero_shot(color_clip(), folder)
-    assert result["n"] == 6
-    assert result["unreadable"] == 0
-    assert result["per_class"] == pytest.approx({"blue": 1, "green": 0.75, "red": 2 / 3})
-    assert result["top1"] == pytest.approx((2 + 1.5 + 1) / 6)
-    assert result["top5"] == 1.0
+    assert (result.counts["num_images"], result.counts["num_unreadable"]) == (6, 0)
+    assert result.metrics["per_class"] == pytest.approx({"blue": 1, "green": 0.75, "red": 2 / 3})
+    assert result.metrics["top1"] == pytest.approx((2 + 1.5 + 1) / 6)
+    assert result.metrics["top5"] == 1.0
 
 
 def test_a_data_set_and_new_names_for_its_classes(folder, tmp_path):
     images = Images(folder, size=8)
     swapped = zero_shot(color_clip(), images, classnames=["red", "blue", "green"], templates=["{}"])
-    assert swapped["per_class"] == pytest.approx({"red": 0, "blue": 0, "green": 0})
+    assert swapped.metrics["per_class"] == pytest.approx({"red": 0, "blue": 0, "green": 0})
     file = tmp_path / "names.txt"
     file.write_text("red\tgreen\ngreen\tred\n")
     renamed = zero_shot(color_clip(), folder, classnames=file)
-    assert renamed["per_class"] == pytest.approx({"blue": 1, "red": 0.25, "green": 0})
+    assert renamed.metrics["per_class"] == pytest.approx({"blue": 1, "red": 0.25, "green": 0})
 
 
 def test_a_class_without_images_is_none_and_too_few_names_are_refused(folder):
     images = Images(folder, size=8)
-    assert zero_shot(color_clip(), images, ["blue", "green", "red", "gray"])["per_class"]["gray"] is None
+    assert zero_shot(color_clip(), images, ["blue", "green", "red", "gray"]).metrics["per_class"]["gray"] is None
     with pytest.raises(InputError, match="2 class names, but the labels go up to 2"):
         zero_shot(color_clip(), images, ["blue", "green"])
 
@@ -63,8 +62,8 @@ def test_numbers_for_names_are_refused(tmp_path):
 def test_unreadable_images_do_not_count(folder):
     (folder / "red" / "0.png").write_bytes(b"broken")
     result = zero_shot(color_clip(), folder)
-    assert (result["n"], result["unreadable"]) == (5, 1)
-    assert result["per_class"]["red"] == 0.5
+    assert (result.counts["num_images"], result.counts["num_unreadable"]) == (5, 1)
+    assert result.metrics["per_class"]["red"] == 0.5
     for file in folder.rglob("*.png"):
         file.write_bytes(b"broken")
     with pytest.raises(InputError, match="none of the 6 images"):
@@ -79,7 +78,7 @@ def test_a_method_in_training_stays_in_training(folder):
 
 
 def test_confusion_counts_and_image(tmp_path):
-    counts = confusion(torch.tensor([0, 0, 1, 2]), torch.tensor([0, 1, 1, 0]), 3)
+    counts = confusion_counts(torch.tensor([0, 0, 1, 2]), torch.tensor([0, 1, 1, 0]), 3)
     assert counts.tolist() == [[1, 1, 0], [0, 1, 0], [1, 0, 0]]
     draw_confusion(counts, ["a", "b", "an empty class with a long name"], tmp_path / "deep" / "c.png", "title")
     with Image.open(tmp_path / "deep" / "c.png") as image:
@@ -94,14 +93,14 @@ def test_command_prints_json_and_draws(folder, named, tmp_path, capsys):
     command = ["eval", "zero-shot", "--model", "color", "--data", str(folder), "--out", str(out), "--device", "cpu"]
     assert main(command) == 0
     printed = json.loads(capsys.readouterr().out)
-    assert printed["top1"] == pytest.approx(4.5 / 6)
+    assert printed["metrics"]["top1"] == pytest.approx(4.5 / 6)
     assert printed["model"] == "color"
     assert json.loads((out / "metrics.json").read_text()) == printed
     assert (out / "confusion.png").stat().st_size > 1000
     seen = clip.encoder.images_seen
-    assert main(command) == 0
+    assert main([*command, "--overwrite"]) == 0
     assert clip.encoder.images_seen == seen  # features were kept
-    assert main([*command, "--no-cache"]) == 0
+    assert main([*command, "--overwrite", "--no-cache"]) == 0
     assert clip.encoder.images_seen == 2 * seen
 
 

@@ -4,7 +4,7 @@ import pytest
 
 from mmcontrast.errors import InputError
 from mmcontrast.evals.knn import knn
-from mmcontrast.evals.labeled import Settings
+from mmcontrast.evals.labeled_features import FeatureSettings
 from mmcontrast.train.monitors import KNNMonitor
 from tests.evals.labeled_images import write_colors
 from tests.train.tiny import Regress, train
@@ -22,7 +22,7 @@ def test_the_figure_of_the_encoder_is_logged_after_every_second_and_the_last_epo
     with (tmp_path / "run" / "metrics.csv").open(newline="") as file:
         rows = {int(row["step"]): row["val/knn/top1"] for row in csv.DictReader(file)}
     assert [step for step, value in rows.items() if value] == [8, 12]
-    expected = knn(method.encoder, *data, [5], settings=Settings())["k"]["5"]["top1"]
+    expected = knn(method.encoder, *data, [5], settings=FeatureSettings()).metrics["per_k"]["5"]["top1"]
     assert float(rows[12]) == pytest.approx(expected)
 
 

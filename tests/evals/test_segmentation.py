@@ -10,10 +10,10 @@ from sklearn.metrics import jaccard_score
 from torch.testing import assert_close
 
 from mmcontrast.cli.main import main
+from mmcontrast.data.datasets.pixel_labels import PixelLabels
 from mmcontrast.encoders.pixels import RawPixels
 from mmcontrast.errors import InputError
-from mmcontrast.evals.segment import class_shares, scores, segment
-from mmcontrast.evals.segment_data import PixelLabels
+from mmcontrast.evals.segmentation import class_fractions, iou_figures, segmentation
 from tests.evals.labeled_images import image_size
 
 COLORS = np.array([(40, 40, 200), (40, 200, 40), (200, 40, 40), (120, 120, 120)], np.uint8)  # the last is ignored
@@ -56,7 +56,7 @@ def test_iou_as_scikit_learn_counts_it():
     random = torch.Generator().manual_seed(0)
     truth, guess = (torch.randint(0, 4, (500,), generator=random) for _ in range(2))
     counts = torch.bincount(truth * 5 + guess, minlength=25).view(5, 5)
-    found = scores(counts, list("abcde"))
+    found = iou_figures(counts, list("abcde"))
     expected = jaccard_score(truth, guess, average=None)
     assert list(found["iou"].values())[:4] == pytest.approx(expected.tolist())
     assert found["iou"]["e"] is None
@@ -66,38 +66,39 @@ def test_iou_as_scikit_learn_counts_it():
 
 def test_iou_by_hand():
     """Class 0: 2 right, 1 taken for class 1.  Class 1: 1 right.  Class 2 is only ever guessed, once for class 1."""
-    found = scores(torch.tensor([[2, 1, 0], [0, 1, 1], [0, 0, 0]]), ["a", "b", "c"])
+    found = iou_figures(torch.tensor([[2, 1, 0], [0, 1, 1], [0, 0, 0]]), ["a", "b", "c"])
     assert found["iou"] == pytest.approx({"a": 2 / 3, "b": 1 / 3, "c": 0})
     assert found["miou"] == pytest.approx(1 / 3)
     assert found["pixel_accuracy"] == pytest.approx(3 / 5)
 
 
-def test_shares_of_classes_in_a_patch():
+def test_class_fractions_of_a_patch():
     labels = torch.tensor([[0, 0, 1, 9], [0, 1, 1, 9]])
-    shares = class_shares(labels, torch.tensor([9]), 2, (1, 2))
-    assert_close(shares, torch.tensor([[[0.75, 0.25], [0.0, 0.5]]]))
+    fractions = class_fractions(labels, torch.tensor([9]), 2, (1, 2))
+    assert_close(fractions, torch.tensor([[[0.75, 0.25], [0.0, 0.5]]]))
 
 
-def test_colors_are_told_apart_and_ignored_pixels_count_nowhere(shard, tmp_path):
+def test_colors_are_told_apart_and_ignored_pixels_count_nowhere(shard):
     encoder = RawPixels(stride=4)
-    result = segment(encoder, shard, ignore=[3], resolution=48, k=5, out=tmp_path)
-    assert (result["n_train"], result["n_test"]) == (7, 3)
-    assert list(result["linear"]["iou"]) == ["sky", "tree", "car"]
+    result = segmentation(encoder, shard, ignored_labels=[3], resolution=48, k=5, num_examples=2)
+    figures = result.metrics
+    assert (result.counts["num_train"], result.counts["num_test"]) == (7, 3)
+    assert list(figures["linear"]["iou"]) == ["sky", "tree", "car"]
     for name in ("linear", "knn"):
-        assert result[name]["miou"] > 0.8
-        assert result[name]["pixel_accuracy"] > 0.9
-    for name in ("segments.png", "confusion_linear.png", "confusion_knn.png"):
-        assert image_size(tmp_path / name) > 300
-    whole = segment(encoder, shard, shard, ignore=[3], resolution=48, k=1, temperature=0.01)
-    assert (whole["n_train"], whole["n_test"]) == (10, 10)
-    assert whole["knn"]["miou"] > result["knn"]["miou"] - 0.05
+        assert figures[name]["miou"] > 0.8
+        assert figures[name]["pixel_accuracy"] > 0.9
+    assert [list(example.maps) for example in result.examples] == [["truth", "linear", "knn"]] * 2
+    assert {-1} < set(np.unique(result.examples[0].maps["linear"])) <= {-1, 0, 1, 2}
+    whole = segmentation(encoder, shard, shard, ignored_labels=[3], resolution=48, k=1, temperature=0.01)
+    assert (whole.counts["num_train"], whole.counts["num_test"]) == (10, 10)
+    assert whole.metrics["knn"]["miou"] > result.metrics["knn"]["miou"] - 0.05
 
 
 def test_features_are_kept(shard, tmp_path):
-    first = segment(RawPixels(), shard, ignore=[3], resolution=48, cache=tmp_path)
+    first = segmentation(RawPixels(), shard, ignored_labels=[3], resolution=48, cache=tmp_path)
     kept = {file: file.stat().st_ino for file in tmp_path.rglob("*.npy")}  # a new file would have another
     assert len(kept) == 10
-    assert segment(RawPixels(), shard, ignore=[3], resolution=48, cache=tmp_path) == first
+    assert segmentation(RawPixels(), shard, ignored_labels=[3], resolution=48, cache=tmp_path).metrics == first.metrics
     assert {file: file.stat().st_ino for file in tmp_path.rglob("*.npy")} == kept
 
 
@@ -127,18 +128,31 @@ def test_what_cannot_be_used_is_refused(shard, tmp_path):
     with pytest.raises(InputError, match="cannot be read as class numbers"):
         PixelLabels(tmp_path).labels(0)
     with pytest.raises(InputError, match="1 images are too few"):
-        segment(RawPixels(), tmp_path)
-    with pytest.raises(InputError, match="every pixel is to be ignored"):
-        segment(RawPixels(), shard, ignore=[0, 1, 2, 3], resolution=16)
+        segmentation(RawPixels(), tmp_path)
+    with pytest.raises(InputError, match="every pixel is ignored"):
+        segmentation(RawPixels(), shard, ignored_labels=[0, 1, 2, 3], resolution=16)
     with pytest.raises(InputError, match="k 0"):
-        segment(RawPixels(), shard, k=0)
+        segmentation(RawPixels(), shard, k=0)
 
 
 def test_command_line(shard, tmp_path, capsys):
-    arguments = ["eval", "segment", "--model", "pixels", "--train", str(shard), "--ignore", "3", "--out", str(tmp_path)]
+    arguments = [
+        "eval",
+        "segment",
+        "--model",
+        "pixels",
+        "--train-data",
+        str(shard),
+        "--ignore",
+        "3",
+        "--out",
+        str(tmp_path),
+    ]
     assert main([*arguments, "--resolution", "48"]) == 0
     result = json.loads(capsys.readouterr().out)
     assert result == json.loads((tmp_path / "metrics.json").read_text())
-    assert result["linear"]["miou"] > 0.7
-    assert main([*arguments, "--resolution", "0"]) == 2
-    assert main([*arguments, "--ignore", "void"]) == 2
+    assert result["metrics"]["linear"]["miou"] > 0.7
+    for name in ("segments.png", "confusion_linear.png", "confusion_knn.png"):
+        assert image_size(tmp_path / name) > 300
+    assert main([*arguments, "--overwrite", "--resolution", "0"]) == 2
+    assert main([*arguments, "--overwrite", "--ignore", "void"]) == 2
