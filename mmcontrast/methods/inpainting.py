@@ -31,7 +31,7 @@ class Inpainting(Method):
 
     Deviations: painter and discriminator move at the same time instead of in turns; the painter maximizes
     log D(painted) (Goodfellow et al. 2014, section 3) where eq. 2 minimizes log(1 - D); group norm replaces batch norm,
-    so that an image is painted alike in any batch; the discriminator sees images of any size.
+    so that an image is painted alike in any batch; the discriminator sees the whole image with the painted hole.
 
     Args:
         encoder: The network that sees the image, with the hole filled by the encoder's mean color.
@@ -90,9 +90,10 @@ class Inpainting(Method):
         out = {"reconstruction": reconstruction.detach()}
         if not self.adversarial:
             return {"loss": reconstruction, **out}
-        real, fake = self.discriminator(image), self.discriminator(painted.detach())  # (B, 1, h, w) logits
+        composite = torch.where(hole, painted, image)  # outside of the hole nothing constrains what is painted
+        real, fake = self.discriminator(image), self.discriminator(composite.detach())  # (B, 1, h, w) logits
         told_apart = adversarial_loss(real, True) + adversarial_loss(fake, False)  # eq. 2, for D
-        judged = functional_call(self.discriminator, self.discriminator.state_dict(), painted)  # D stands still
+        judged = functional_call(self.discriminator, self.discriminator.state_dict(), composite)  # D is constant here
         adversarial = adversarial_loss(judged, True)  # eq. 2, for F
         loss = (1 - self.adversarial) * reconstruction + self.adversarial * adversarial  # eq. 3
         out |= {"adversarial": adversarial.detach(), "discriminator": told_apart.detach()}
