@@ -5,10 +5,10 @@ PIP_ARGS ?=
 BIN := .venv/bin
 OFFLINE := HF_HUB_OFFLINE=1 PYTHONWARNINGS=ignore
 
-.PHONY: quickstart app install install-app install-test test test-slow test-oldest test-newest gpu check bench clean
+.PHONY: quickstart app install install-app install-test test test-slow test-oldest test-newest gpu attack check bench clean
 
 quickstart: install
-	$(OFFLINE) $(BIN)/mmcontrast quickstart
+	$(OFFLINE) $(BIN)/mmcontrast quickstart --out runs/quickstart --overwrite
 
 app: install-app
 	$(BIN)/mmcontrast app
@@ -55,6 +55,10 @@ test-oldest test-newest:
 # Tests and measurements on a machine with a GPU, in at most 8 minutes; writes one Markdown table.
 gpu: install-test
 	HF_HUB_OFFLINE=1 $(BIN)/python -m tests.gpu.report --out gpu-report.md
+
+# Damaged files of every kind for every reader; minutes.
+attack: install-test
+	HF_HUB_OFFLINE=1 OMP_NUM_THREADS=1 $(BIN)/python -m tests.robustness.attack
 
 check: install-test
 	$(BIN)/ruff check .
