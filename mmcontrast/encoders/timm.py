@@ -1,42 +1,52 @@
 """Any convolutional network or vision transformer of timm (https://github.com/huggingface/pytorch-image-models)."""
 
-import importlib
 from collections.abc import Sequence
 from difflib import get_close_matches
 from pathlib import Path
-from pickle import UnpicklingError
 from typing import Any
 
 import torch
 import torch.nn.functional as F
-from safetensors import SafetensorError
 from torch import Tensor, nn
 
 from mmcontrast.encoders.base import Encoder
 from mmcontrast.encoders.deferred_compiler import timm
-from mmcontrast.errors import InputError
+from mmcontrast.encoders.timm_grid import fit_grid, grid_rule
+from mmcontrast.encoders.timm_weights import check_settings, fill, read_weights, settings_of
+from mmcontrast.errors import InputError, summarize
 
 
 class TimmEncoder(Encoder):
     """A timm network without its classifier.
 
-    The pooled face is the network's own (class token, average, attention pooling); where that has another width than
-    the grid, as in MobileNetV3, it is the mean of the grid.
+    The pooled output is that of the network (class token, average, attention pooling). If that has another width than
+    the grid, as in MobileNetV3, the pooled output is the mean of the grid.
 
     Args:
-        name: a name of ``timm.list_models()``.
-        pretrained: fetch the weights that timm names for it.
-        weights: a .safetensors or .pth file in timm's naming instead; its classifier is dropped, its position
-            embeddings and first convolution are adapted to ``image_size`` and ``in_channels``.
-        image_size: side of the images in pixels; None: the network's own.
-        in_channels: 1 for gray, 3 for RGB.
-        mean, std: normalization; None: the network's own.
-        levels: strides whose features the grid joins, e.g. (8, 16): each L2-normalized, up-sampled to the finest
-            (convolutional networks only).
-        output_stride: dilate the last stages so that the grid keeps this stride (8 or 16, where timm offers it).
-        cifar_stem: a ResNet's 7x7 convolution and pooling become one 3x3 convolution, for images of 32 to 64 pixels
-            (2002.05709, appendix B.9).
-        drop_path: rate of stochastic depth.
+        name: A name of ``timm.list_models()``, with or without a tag such as ``.dino``.
+        pretrained: Whether to fetch the weights that timm has for the name.
+        weights: A .safetensors or .pth file with weights to use instead: of timm, or of a project whose files are
+            recognized (see ``encoders.checkpoints``). Position embeddings and the first convolution are adapted to
+            ``image_size`` and ``in_channels``.
+        image_size: Side of the images in pixels; None is the network's own.
+        in_channels: Number of channels: 1 for gray, 3 for RGB.
+        mean: Mean of each channel, which is subtracted; None is the network's own.
+        std: Standard deviation of each channel, by which is divided; None is the network's own.
+        levels: Strides whose features the grid joins, such as (8, 16): each is L2-normalized and up-sampled to the
+            finest (convolutional networks only).
+        output_stride: Stride that dilated convolutions keep for the grid (8 or 16, if the network has the option).
+        cifar_stem: Whether the 7 x 7 convolution and the pooling of a ResNet become one 3 x 3 convolution, for images
+            of 32 to 64 pixels (2002.05709, appendix B.9).
+        drop_path: Rate of stochastic depth.
+        heads: Number of attention heads of a vision transformer; None is the network's own.
+        antialias: Whether position embeddings are interpolated with antialiasing at other image sizes. None is False
+            for the networks of DINO and DINOv2, as in their code, and True for others.
+
+    Raises:
+        InputError: There is no such network, it lacks an option, or the weights do not fit.
+
+    >>> TimmEncoder("resnet18").stride
+    32
     """
 
     def __init__(
@@ -52,73 +62,63 @@ class TimmEncoder(Encoder):
         output_stride: int | None = None,
         cifar_stem: bool = False,
         drop_path: float | None = None,
+        heads: int | None = None,
+        antialias: bool | None = None,
     ) -> None:
-        if not timm.is_model(name):
-            close = ", ".join(get_close_matches(name, timm.list_models())) or "none"
-            raise InputError(f"timm has no model {name!r}; see timm.list_models(). Close to it: {close}")
-        net = _create(
-            name,
-            image_size,
-            pretrained=pretrained and weights is None,
-            in_chans=in_channels,
-            output_stride=output_stride,
-            drop_path_rate=drop_path,
-        )
+        options = {"in_chans": in_channels, "output_stride": output_stride, "drop_path_rate": drop_path}
+        options |= {} if heads is None else {"num_heads": heads}
+        net, sizes = create_network(name, image_size, pretrained and weights is None, options)
         config = net.pretrained_cfg
-        super().__init__(
-            _per_channel(mean or config["mean"], in_channels), _per_channel(std or config["std"], in_channels)
-        )
+        mean, std = mean or config["mean"], std or config["std"]
+        super().__init__(_per_channel(mean, in_channels), _per_channel(std, in_channels))
         self.image_size = image_size or config["input_size"][-1]
         self.interpolation = config.get("interpolation") or "bicubic"
-        self.net: Any = net
-        self.tokens = hasattr(net, "num_prefix_tokens")  # a vision transformer: (B, P + h w, D)
+        if antialias is None:
+            antialias = "dino" not in name or "dinov3" in name
         if weights is not None:
-            _load(net, Path(weights), in_channels)
+            checkpoint = read_weights(Path(weights), net)
+            check_settings(checkpoint, name, net, mean, antialias, normalization_is_named=self.init_args.get("mean"))
+            fill(net, checkpoint, in_channels)
         reductions = [info["reduction"] for info in net.feature_info]
         if cifar_stem:
-            if not (hasattr(net, "conv1") and isinstance(getattr(net, "maxpool", None), nn.MaxPool2d)):
-                raise InputError(f"cifar_stem is for timm's ResNets, not {name!r}")
-            net.conv1 = nn.Conv2d(in_channels, net.bn1.num_features, 3, padding=1, bias=False)
-            net.maxpool = nn.Identity()
-            reductions = [r // 4 for r in reductions]
-        self.levels = self._indices(name, reductions, levels) if levels else None
-        if self.levels is None:
-            self.dim, self.stride = net.num_features, reductions[-1]
-        else:
-            self.dim = sum(net.feature_info[i]["num_chs"] for i in self.levels)
-            self.stride = min(reductions[i] for i in self.levels)
-            net.prune_intermediate_layers(self.levels, prune_head=True)  # what follows would get no gradient
-        if not self.tokens:
-            net.to(memory_format=torch.channels_last)
-        self.own_pooling = self.levels is None and getattr(net, "head_hidden_size", self.dim) == self.dim
+            reductions = _use_cifar_stem(net, name, reductions, in_channels)
+        self._set_grid(name, net, reductions, levels, tuple((options | sizes).items()))
+        if not antialias:
+            _interpolate_as_dino(name, net)
 
-    def _indices(self, name: str, reductions: list[int], levels: Sequence[int]) -> list[int]:
-        """The last feature of each wanted stride."""
-        last = {} if self.tokens else {stride: i for i, stride in enumerate(reductions)}
-        if unknown := set(levels) - set(last):
-            raise InputError(
-                f"{name!r} has no features of stride {sorted(unknown)}; it has {sorted(last) or 'one level'}"
-            )
-        return [last[stride] for stride in levels]
+    @staticmethod
+    def settings_for(name: str, weights: str | Path) -> dict[str, Any]:
+        """Returns the constructor arguments that a checkpoint file needs besides ``weights``.
+
+        Args:
+            name: A name of ``timm.list_models()``.
+            weights: A file that the constructor takes.
+
+        Returns:
+            Values of ``mean``, ``std``, ``heads`` and ``antialias``, if the usual ones are not right.
+        """
+        with torch.random.fork_rng(devices=[]):
+            net, _ = create_network(name, None, False, {})
+        return settings_of(read_weights(Path(weights), net), net)
 
     def grid(self, image: Tensor) -> Tensor:
-        """(B, C, H, W) in [0, 1] -> (B, D, ceil(H / stride), ceil(W / stride))."""
+        """Computes features (B, D, ceil(H / stride), ceil(W / stride)) of images (B, C, H, W) in [0, 1]."""
+        h, w = (-(-side // self.stride) for side in image.shape[-2:])
         x = self._prepare(image)
-        if self.levels is not None:
-            features = self.net.forward_intermediates(x, indices=self.levels, intermediates_only=True, stop_early=True)
-            return _join(features)
-        h, w = x.shape[-2] // self.stride, x.shape[-1] // self.stride
-        x = self.net.forward_features(x)
-        if self.tokens:
-            return x[:, self.net.num_prefix_tokens :].mT.unflatten(2, (h, w))  # (B, P + h w, D) -> (B, D, h, w)
-        return x.permute(0, 3, 1, 2) if getattr(self.net, "output_fmt", "NCHW") == "NHWC" else x
+        if self.levels is None:
+            return fit_grid(self.rule.read(self.net, x), h, w)
+        features = self.net.forward_intermediates(x, indices=self.levels, intermediates_only=True, stop_early=True)
+        return fit_grid(_join(features), h, w)
 
     def forward(self, image: Tensor) -> Tensor:
-        """(B, C, H, W) in [0, 1] -> (B, D)."""
-        return self.net(self._prepare(image)) if self.own_pooling else super().forward(image)
+        """Computes one vector (B, D) for each image (B, C, H, W) in [0, 1]."""
+        if not self.own_pooling:
+            return super().forward(image)
+        pooled: Tensor = self.net(self._prepare(image))
+        return pooled
 
     def for_dense_tasks(self) -> Encoder:
-        """Of a convolutional network that ends at stride 32, strides 8 and 16 joined; others themselves."""
+        """Returns a network that joins strides 8 and 16 if this is convolutional and ends at stride 32, or itself."""
         strides = {info["reduction"] for info in self.net.feature_info}
         if self.levels is not None or self.stride <= 16 or not {8, 16} <= strides:
             return self
@@ -129,19 +129,34 @@ class TimmEncoder(Encoder):
         return encoder
 
     def blocks(self, image: Tensor) -> list[Tensor]:
-        """(B, C, H, W) in [0, 1] -> (B, D_i, h_i, w_i) of each block, as timm counts them.
+        """Computes the features (B, D_i, h_i, w_i) of each block, as timm counts them.
 
-        Of a ResNet the stem and four stages; of a transformer every block, each behind the network's last norm, so that
-        the last one is the grid.  Where the grid has another width than the last stage (EfficientNet), it follows.
+        A ResNet has the stem and four stages. Of a transformer, every block is followed by the last norm of the
+        network, so that the last one is the grid. If the grid has another width than the last stage (EfficientNet), it
+        is added.
+
+        Args:
+            image: Images (B, C, H, W) in [0, 1].
+
+        Returns:
+            The features of each block.
         """
         norm = {"norm": True} if self.tokens else {}
         last, features = self.net.forward_intermediates(self._prepare(image), **norm)
         return features if features[-1].shape[1] == self.net.num_features else [*features, last]
 
     def attention(self, image: Tensor) -> Tensor:
-        """(B, C, H, W) in [0, 1] -> (B, heads, h, w), the last block's attention of the class token to the patches.
+        """Computes how much the class token attends to each patch in the last block.
 
-        Without a class token it is the mean attention of all patches.
+        Args:
+            image: Images (B, C, H, W) in [0, 1].
+
+        Returns:
+            Attention (B, heads, h, w), of sum 1 at most in each map. Without a class token it is the mean over all
+            patches.
+
+        Raises:
+            InputError: The network has no attention.
         """
         layer: Any = getattr(self.net.blocks[-1], "attn", None) if self.tokens and hasattr(self.net, "blocks") else None
         if not hasattr(layer, "attn_drop"):
@@ -149,7 +164,7 @@ class TimmEncoder(Encoder):
         x = self._prepare(image)
         weights: list[Tensor] = []
         hook = layer.attn_drop.register_forward_hook(lambda module, inputs, output: weights.append(inputs[0]))
-        fused, layer.fused_attn = layer.fused_attn, False  # the fused kernel never writes the weights down
+        fused, layer.fused_attn = layer.fused_attn, False  # the fused kernel does not write the weights to memory
         try:
             self.net.forward_features(x)
         finally:
@@ -157,91 +172,137 @@ class TimmEncoder(Encoder):
             hook.remove()
         prefix = self.net.num_prefix_tokens
         rows = weights[0][:, :, :1] if getattr(self.net, "cls_token", None) is not None else weights[0][:, :, prefix:]
-        size = x.shape[-2] // self.stride, x.shape[-1] // self.stride
-        return rows[..., prefix:].mean(2).unflatten(2, size)  # (B, heads, queries, P + h w) -> (B, heads, h, w)
-
-    def _prepare(self, image: Tensor) -> Tensor:
-        """Normalized; padded to whole patches for a transformer, channels last (faster) for a convolutional network."""
-        x = self.normalize(image)
-        if not self.tokens:
-            x = x.contiguous(memory_format=torch.channels_last)
-        if not hasattr(self.net, "patch_embed"):
-            return x  # convolutions round the grid up by themselves
-        right, below = -x.shape[-1] % self.stride, -x.shape[-2] % self.stride
-        return F.pad(x, (0, right, 0, below), mode="replicate") if right or below else x
+        h, w = x.shape[-2] // self.stride, x.shape[-1] // self.stride
+        return rows[..., prefix:].mean(2).view(len(x), -1, h, w)  # (B, heads, queries, P + h w) -> (B, heads, h, w)
 
     def drop_patches(self, rate: float) -> None:
-        """While training, leave out a random share ``rate`` of each image's patches (FLIP, 2212.00794)."""
+        """Leaves out a random fraction ``rate`` of each image's patches while training (FLIP, 2212.00794)."""
         drop_patches(self.net, rate)
 
     def layer_ids(self) -> dict[str, int]:
-        """Name of each parameter -> its depth, as timm groups them."""
+        """Returns the depth of each parameter by its name, as timm groups them."""
         if not hasattr(self.net, "group_matcher"):
             return super().layer_ids()
         ids = timm.models.group_parameters(self.net, self.net.group_matcher(coarse=False), reverse=True)
         return {f"net.{name}": depth for name, depth in ids.items()}
 
+    def _prepare(self, image: Tensor) -> Tensor:
+        """Normalizes images and brings them to a size and memory layout that suit the network."""
+        x = self.rule.prepare(self.normalize(image))
+        return x if self.tokens else x.contiguous(memory_format=torch.channels_last)
+
+    def _set_grid(
+        self,
+        name: str,
+        net: Any,
+        reductions: list[int],
+        levels: Sequence[int] | None,
+        options: tuple[tuple[str, Any], ...],
+    ) -> None:
+        """Sets the attributes that describe the grid."""
+        self.net: Any = net
+        self.tokens = hasattr(net, "num_prefix_tokens")  # a vision transformer: (B, P + h w, D)
+        self.rule = grid_rule(net, name, self.image_size, reductions[-1], options)
+        self.levels = self._indices(name, reductions, levels) if levels else None
+        if self.levels is None:
+            self.dim, self.stride = self.rule.dim, self.rule.stride
+        else:
+            self.dim = sum(net.feature_info[i]["num_chs"] for i in self.levels)
+            self.stride = min(reductions[i] for i in self.levels)
+            net.prune_intermediate_layers(self.levels, prune_head=True)  # later layers would get no gradient
+        if not self.tokens:
+            net.to(memory_format=torch.channels_last)
+        self.own_pooling = self.levels is None and getattr(net, "head_hidden_size", self.dim) == self.dim
+
+    def _indices(self, name: str, reductions: list[int], levels: Sequence[int]) -> list[int]:
+        """Returns the last feature of each wanted stride."""
+        last = {} if self.tokens else {stride: i for i, stride in enumerate(reductions)}
+        if unknown := set(levels) - set(last):
+            raise InputError(
+                f"{name!r} has no features of stride {sorted(unknown)}; it has {sorted(last) or 'one level'}."
+            )
+        return [last[stride] for stride in levels]
+
 
 def drop_patches(net: Any, rate: float) -> None:
-    """Give a timm vision transformer a dropout of whole patches, prefix tokens kept, position embeddings along."""
+    """Gives a timm vision transformer a dropout of whole patches, of which prefix tokens are exempt.
+
+    Args:
+        net: The network.
+        rate: Fraction of the patches that is dropped while training.
+
+    Raises:
+        InputError: It is no plain vision transformer.
+    """
     if not hasattr(net, "patch_drop"):
-        raise InputError("Patches can be dropped from timm's plain vision transformers only (vit_*, eva*, deit*)")
+        raise InputError("Patches can be dropped from timm's plain vision transformers only (vit_*, eva*, deit*).")
     rotary = getattr(net, "rope", None) is not None
     kinds = timm.layers.patch_dropout
     dropout = kinds.PatchDropoutWithIndices if rotary else kinds.PatchDropout
     net.patch_drop = dropout(rate, net.num_prefix_tokens)
 
 
-def _create(name: str, image_size: int | None, **options: Any) -> Any:
-    """The network, able to take any image size where its family can."""
+def create_network(
+    name: str, image_size: int | None, pretrained: bool, options: dict[str, Any]
+) -> tuple[Any, dict[str, Any]]:
+    """Builds a network that takes any image size if its family can.
+
+    Args:
+        name: A name of ``timm.list_models()``.
+        image_size: Side of the images in pixels; None is the network's own.
+        pretrained: Whether to fetch weights.
+        options: Further arguments of ``timm.create_model``.
+
+    Returns:
+        The network, and the arguments about the image size that it took.
+
+    Raises:
+        InputError: There is no such network, it does not take the options, or its weights cannot be fetched.
+    """
+    if not timm.is_model(name):
+        close = ", ".join(get_close_matches(name, timm.list_models())) or "none"
+        raise InputError(f"timm has no model {name!r}; see timm.list_models(). Close to it: {close}.")
     choices: list[dict[str, Any]] = [{"img_size": image_size, "dynamic_img_size": True}, {"img_size": image_size}, {}]
-    failure: TypeError | None = None
+    errors: list[TypeError] = []
     for sizes in choices:
         try:
-            return timm.create_model(name, num_classes=0, **options, **sizes)
+            return timm.create_model(name, pretrained=pretrained, num_classes=0, **options, **sizes), sizes
         except TypeError as error:
-            failure = error
+            errors.append(error)
         except Exception as error:
-            if not options["pretrained"]:
+            if not pretrained:
                 raise
             raise InputError(
-                f"The weights of timm's {name!r} could not be fetched ({error}). Give a file with weights=..., or "
-                "connect to the network once to cache them"
+                f"The weights of timm's {name!r} cannot be fetched ({summarize(error)}). Give a file with weights=..., "
+                "or connect to the network once to cache them."
             ) from error
-    raise InputError(f"timm's {name!r} does not take these options: {failure}")
+    raise InputError(f"timm's {name!r} does not take these options: {summarize(errors[-1])}.")
 
 
-def _load(net: Any, path: Path, in_channels: int) -> None:
-    if not path.is_file():
-        raise InputError(f"No weights at {path}; wanted a .safetensors or .pth file")
-    try:
-        state = timm.models.load_state_dict(str(path), weights_only=True)
-    except (UnpicklingError, SafetensorError, RuntimeError, EOFError) as error:
-        reason = str(error).splitlines()[0]
-        raise InputError(f"{path} is damaged, or holds more than tensors: {reason}") from error
-    family = importlib.import_module(type(net).__module__)
-    if hasattr(family, "checkpoint_filter_fn"):
-        state = family.checkpoint_filter_fn(state, net)
-    config = net.pretrained_cfg
-    classifiers = config.get("classifier") or ()
-    for classifier in (classifiers,) if isinstance(classifiers, str) else classifiers:
-        state = {k: v for k, v in state.items() if not k.startswith(f"{classifier}.")}
-    stem = f"{config.get('first_conv')}.weight"
-    if stem in state and state[stem].ndim == 4 and state[stem].shape[1] != in_channels:
-        state[stem] = timm.models.adapt_input_conv(in_channels, state[stem])
-    try:
-        net.load_state_dict(state)
-    except RuntimeError as error:
-        raise InputError(f"{path} does not hold the weights of timm's {config['architecture']!r}: {error}") from error
+def _use_cifar_stem(net: Any, name: str, reductions: list[int], in_channels: int) -> list[int]:
+    """Replaces the stem of a ResNet; returns the new strides of its features."""
+    if not (hasattr(net, "conv1") and isinstance(getattr(net, "maxpool", None), nn.MaxPool2d)):
+        raise InputError(f"cifar_stem is for timm's ResNets, not {name!r}.")
+    net.conv1 = nn.Conv2d(in_channels, net.bn1.num_features, 3, padding=1, bias=False)
+    net.maxpool = nn.Identity()
+    return [reduction // 4 for reduction in reductions]
+
+
+def _interpolate_as_dino(name: str, net: Any) -> None:
+    from mmcontrast.encoders.positions import DinoVisionTransformer
+
+    if type(net) is not timm.models.VisionTransformer or not net.dynamic_img_size or net.pos_embed is None:
+        raise InputError(f"timm's {name!r} has no position embeddings to interpolate; leave out antialias.")
+    net.__class__ = DinoVisionTransformer
 
 
 def _per_channel(values: Sequence[float], channels: int) -> list[float]:
-    """A value per channel: RGB's for RGB, their mean for any other number of channels."""
+    """Returns a value per channel: those of RGB for RGB, their mean for any other number of channels."""
     return list(values) if len(values) == channels else [sum(values) / len(values)] * channels
 
 
 def _join(features: list[Tensor]) -> Tensor:
-    """[(B, D_i, h_i, w_i)] -> (B, sum D_i, h, w) at the finest size, each level of unit norm."""
+    """Joins features (B, D_i, h_i, w_i) to (B, sum D_i, h, w) at the finest size, each level of length 1."""
     size = max((f.shape[-2:] for f in features), key=lambda s: s[0])
-    unit = [F.normalize(f, dim=1) for f in features]
-    return torch.cat([F.interpolate(f, size, mode="bilinear", align_corners=False) for f in unit], 1)
+    normalized = [F.normalize(f, dim=1) for f in features]
+    return torch.cat([F.interpolate(f, size, mode="bilinear", align_corners=False) for f in normalized], 1)

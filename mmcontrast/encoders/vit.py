@@ -13,6 +13,7 @@ from mmcontrast.encoders.base import Encoder
 from mmcontrast.encoders.deferred_compiler import timm
 from mmcontrast.encoders.resnet import IMAGENET_MEAN, IMAGENET_STD
 from mmcontrast.encoders.timm import TimmEncoder
+from mmcontrast.encoders.timm_grid import GridRule
 from mmcontrast.errors import InputError
 from mmcontrast.ops.patches import sincos_positions
 
@@ -72,6 +73,7 @@ class ViT(TimmEncoder):
         )
         self.dim, self.stride, self.image_size = dim, patch_size, image_size
         self.tokens, self.levels, self.own_pooling = True, None, True
+        self.rule = GridRule("tokens", dim, patch_size, pads=True)
         if positions == "sincos":
             side = image_size // patch_size
             prefix = torch.zeros(self.net.num_prefix_tokens, dim)

@@ -104,7 +104,11 @@ def _timm(rest: str, overrides: dict[str, Any]) -> Encoder:
     from mmcontrast.encoders.timm import TimmEncoder
 
     arch, _, weights = rest.partition("@")
-    encoder = construct(TimmEncoder, {"name": arch, "pretrained": not weights, "weights": weights or None, **overrides})
+    arguments = {"pretrained": True, **overrides}
+    if weights:
+        settings = TimmEncoder.settings_for(arch, weights)
+        arguments = {"weights": weights, **settings, **overrides}
+    encoder = construct(TimmEncoder, {"name": arch, **arguments})
     assert isinstance(encoder, Encoder)
     return encoder
 
