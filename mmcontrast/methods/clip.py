@@ -5,6 +5,7 @@ LiT: Zhai et al. 2022, https://arxiv.org/abs/2111.07991.  FLIP: Li et al. 2023, 
 """
 
 import math
+from collections.abc import Sequence
 from typing import Any, ClassVar
 
 import torch
@@ -97,8 +98,11 @@ class CLIP(Method):
         """Returns the (B, dim) unit vectors of images, (B, 3, H, W) float in [0, 1]."""
         return l2_normalize(self.image_head(self.image_encoder(image)))
 
-    def embed_text(self, tokens: Tensor) -> Tensor:
-        """Returns the (B, dim) unit vectors of captions, (B, L) int64 from ``tokenizer``."""
+    def embed_text(self, tokens: Tensor | str | Sequence[str]) -> Tensor:
+        """Returns the (B, dim) unit vectors of captions: strings, or (B, L) int64 from ``tokenizer``."""
+        if not isinstance(tokens, Tensor):
+            texts = [tokens] if isinstance(tokens, str) else list(tokens)
+            tokens = self.text_encoder.tokenizer(texts).to(self.log_scale.device)
         return l2_normalize(self.text_head(self.text_encoder(tokens)))
 
     def forward(self, batch: dict[str, Any]) -> dict[str, Tensor]:

@@ -3,6 +3,7 @@
 He, Chen, Xie, Li, Dollar, Girshick, CVPR 2022, https://arxiv.org/abs/2111.06377.
 """
 
+from functools import partial
 from typing import Any, ClassVar
 
 import torch
@@ -66,7 +67,7 @@ class MAE(Method):
         """Computes the mean squared error on hidden patches."""
         image = batch["image"]
         prediction, hidden = self._predict(image, batch["sample_key"], self.mask_ratio)  # (B, N, P) and (B, N)
-        target = patchify(image, self.vit.stride)  # (B, N, P)
+        target = patchify(self.vit.normalize(image), self.vit.stride)  # (B, N, P)
         return {"loss": masked_patches(prediction, target, hidden, self.normalize)}
 
     @torch.no_grad()
@@ -86,17 +87,15 @@ class MAE(Method):
         """
         if sample_key is None:
             sample_key = torch.arange(len(image), device=image.device)
-        patches = patchify(image, self.vit.stride)
+        side, size = self.vit.stride, image.shape[2:]
         ratio = self.mask_ratio if mask_ratio is None else mask_ratio
         prediction, hidden = self._predict(image, sample_key, ratio)
         if self.normalize:
-            mean, deviation = patch_statistics(patches)
+            mean, deviation = patch_statistics(patchify(self.vit.normalize(image), side))
             prediction = prediction * deviation + mean
-        masked, whole = (
-            unpatchify(torch.where(hidden[..., None], fill, patches), self.vit.stride, *image.shape[2:]).clamp(0, 1)
-            for fill in (patches.new_tensor(0.5), prediction)
-        )
-        return masked, whole
+        predicted = unpatchify(prediction, side, *size) * self.vit.std + self.vit.mean  # (B, 3, H, W)
+        is_hidden = unpatchify(hidden[..., None].expand_as(prediction), side, *size)  # (B, 3, H, W)
+        return torch.where(is_hidden, 0.5, image), torch.where(is_hidden, predicted.clamp(0, 1), image)
 
     @torch.no_grad()
     def images(self, image: Tensor, sample_key: Tensor) -> dict[str, Tensor]:
@@ -127,8 +126,9 @@ class PatchDecoder(nn.Module):
         super().__init__()
         self.embed = nn.Linear(encoder_dim, dim)
         self.mask_token = nn.Parameter(torch.empty(dim).normal_(std=0.02))
-        self.blocks = nn.Sequential(*(Block(dim, heads, qkv_bias=True) for _ in range(depth)))
-        self.norm, self.predict = nn.LayerNorm(dim), nn.Linear(dim, values)
+        norm = partial(nn.LayerNorm, eps=1e-6)
+        self.blocks = nn.Sequential(*(Block(dim, heads, qkv_bias=True, norm_layer=norm) for _ in range(depth)))
+        self.norm, self.predict = norm(dim), nn.Linear(dim, values)
         for layer in self.modules():
             if isinstance(layer, nn.Linear):
                 nn.init.xavier_uniform_(layer.weight)

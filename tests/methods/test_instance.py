@@ -181,6 +181,22 @@ def test_mae_sees_only_what_it_keeps_and_shows_images():
         MAE(vit(), mask_ratio=1.0)
 
 
+def test_mae_predicts_pixels_normalized_by_channel_and_then_by_patch():
+    method, image, key = (
+        MAE(vit(), decoder_dim=16, decoder_depth=1, decoder_heads=2),
+        torch.rand(3, 3, 16, 16),
+        [4, 5, 6],
+    )
+    prediction, hidden = method._predict(image, torch.tensor(key), 0.75)
+    patches = patchify((image - method.vit.mean) / method.vit.std, 4)
+    target = (patches - patches.mean(-1, keepdim=True)) / (patches.var(-1, keepdim=True) + 1e-6).sqrt()
+    expected = (prediction - target)[hidden].square().mean()
+    torch.testing.assert_close(method({"image": image, "sample_key": torch.tensor(key)})["loss"], expected)
+    norms = [m for m in method.decoder.modules() if isinstance(m, torch.nn.LayerNorm)]
+    assert {norm.eps for norm in norms} == {1e-6}
+    assert len(norms) == 3
+
+
 def test_the_context_of_a_row_knows_nothing_of_the_rows_below():
     method = CPC(PatchGrid(TinyConv(dim=6), 4, 2, 16), context_layers=3)
     z = torch.randn(1, 6, 7, 7, requires_grad=True)
