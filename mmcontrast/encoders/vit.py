@@ -14,6 +14,7 @@ from mmcontrast.encoders.deferred_compiler import timm
 from mmcontrast.encoders.resnet import IMAGENET_MEAN, IMAGENET_STD
 from mmcontrast.encoders.timm import TimmEncoder
 from mmcontrast.encoders.timm_grid import GridRule
+from mmcontrast.encoders.vit_initialization import Initialization, initialize
 from mmcontrast.errors import InputError
 from mmcontrast.ops.patches import sincos_positions
 
@@ -34,6 +35,7 @@ class ViT(TimmEncoder):
         layer_scale: initial factor of each residual branch; None: no such factors.
         drop_path: rate of stochastic depth.
         pooling: the pooled face is the class token ("cls") or the mean of the patches ("mean").
+        initialization: Source of the first weights: "timm", or the code of "mae" or "moco_v3".
         mean, std: normalization.
     """
 
@@ -49,6 +51,7 @@ class ViT(TimmEncoder):
         layer_scale: float | None = None,
         drop_path: float = 0.0,
         pooling: Literal["cls", "mean"] = "cls",
+        initialization: Initialization = "timm",
         mean: Sequence[float] = IMAGENET_MEAN,
         std: Sequence[float] = IMAGENET_STD,
     ) -> None:
@@ -71,6 +74,7 @@ class ViT(TimmEncoder):
             fc_norm=False,
             dynamic_img_size=True,
         )
+        initialize(self.net, initialization)
         self.dim, self.stride, self.image_size = dim, patch_size, image_size
         self.tokens, self.levels, self.own_pooling = True, None, True
         self.rule = GridRule("tokens", dim, patch_size, pads=True)

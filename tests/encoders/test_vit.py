@@ -105,3 +105,16 @@ def test_prototypes_give_cosines():
     cosines = head(torch.randn(3, 6))
     assert cosines.shape == (3, 5)
     assert cosines.abs().max() <= 1 + 1e-5
+
+
+@pytest.mark.parametrize(("kind", "patch_std", "cls_std"), [("mae", 0.0417, 0.02), ("moco_v3", 0.0417, 1e-6)])
+def test_initialization_of_the_papers(kind: str, patch_std: float, cls_std: float):
+    torch.manual_seed(0)
+    net = ViT(depth=1, initialization=kind, positions="sincos").net  # ViT-S/16
+    assert net.patch_embed.proj.weight.std().item() == pytest.approx(patch_std, rel=0.01)
+    assert net.cls_token.std().item() == pytest.approx(cls_std, rel=0.15)
+    fan = 2 * 384 if kind == "moco_v3" else 4 * 384  # xavier over one matrix of qkv, or over the three joined
+    assert net.blocks[0].attn.qkv.weight.std().item() == pytest.approx((2 / fan) ** 0.5, rel=0.01)
+    assert net.blocks[0].mlp.fc1.weight.std().item() == pytest.approx((2 / (5 * 384)) ** 0.5, rel=0.01)
+    assert not net.blocks[0].mlp.fc1.bias.any()
+    assert net.blocks[0].norm1.weight.eq(1).all()
