@@ -104,6 +104,11 @@ class Encoder(Tower):
 
     def normalize(self, image: Tensor) -> Tensor:
         """(B, C, H, W) in [0, 1] -> the same, centered and scaled as the network was trained."""
+        if not isinstance(image, Tensor) or not image.is_floating_point():
+            kind = f"{image.dtype} tensor" if isinstance(image, Tensor) else type(image).__name__
+            raise InputError(
+                f"an encoder takes images (B, C, H, W) of float in [0, 1], not a {kind}; predictors take any"
+            )
         return (image - self.mean) / self.std
 
     def grid(self, image: Tensor) -> Tensor:

@@ -7,6 +7,7 @@ import torch
 from PIL import Image
 
 from mmcontrast.errors import InputError
+from mmcontrast.models.loading import load
 from mmcontrast.predict.zero_shot import ZeroShotClassifier
 from tests.color_clip import color_clip
 
@@ -68,6 +69,41 @@ def test_a_mapping_brings_its_own_prompts():
     classify = ZeroShotClassifier(color_clip(), labels, device="cpu")
     assert classify.labels == ["warm", "cold"]
     torch.testing.assert_close(classify.vectors, torch.tensor([[1, 0, 0], [0, 0.5**0.5, 0.5**0.5]]))
+
+
+def test_one_label_competes_with_captions_of_any_image():
+    classify = ZeroShotClassifier(color_clip(), ["red"], device="cpu", cache=False)
+    red, blue = classify([solid(255, 0, 0), solid(0, 0, 255)])
+    assert red.labels == ("red", "none of these")
+    assert red.probabilities[0] > 0.99
+    assert blue.probabilities[0] < 0.6
+    assert ZeroShotClassifier(color_clip(), ["red"], none_of_these=False, cache=False).labels == ["red"]
+    assert ZeroShotClassifier(color_clip(), LABELS, none_of_these=True, cache=False).labels == [
+        *LABELS,
+        "none of these",
+    ]
+    mapping = ZeroShotClassifier(color_clip(), {"warm": ["red"]}, cache=False)
+    assert mapping.labels == ["warm", "none of these"]
+    with pytest.raises(InputError, match="'none of these' is given twice"):
+        ZeroShotClassifier(color_clip(), ["none of these", "red"], none_of_these=True)
+
+
+@pytest.mark.parametrize("k", [0, -1])
+def test_fewer_than_one_guess_is_refused(classify, k):
+    with pytest.raises(InputError, match=f"k is {k}"):
+        classify.top(solid(1, 2, 3), k)
+    with pytest.raises(InputError, match=f"k is {k}"):
+        classify(solid(1, 2, 3))[0].top(k)
+
+
+def test_a_clip_embeds_strings_and_refuses_what_is_no_image():
+    clip = color_clip()
+    expected = clip.embed_text(clip.tokenizer(["red", "a green"]))
+    assert torch.equal(clip.embed_text(["red", "a green"]), expected)
+    assert torch.equal(clip.embed_text("red"), expected[:1])
+    for image in (torch.zeros(1, 3, 8, 8, dtype=torch.uint8), "a.jpg", np.zeros((1, 3, 8, 8))):
+        with pytest.raises(InputError, match=r"float in \[0, 1\]"):
+            load("clip-lite").embed_image(image)
 
 
 def test_vectors_average_unit_vectors_and_are_normalised_again():
