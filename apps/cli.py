@@ -1,7 +1,6 @@
-"""``mmcontrast app``, and ``python apps/NAME.py``."""
+"""Serves the app that ``mmcontrast app`` names."""
 
 import importlib
-import sys
 
 
 def serve_app(which: str, model: str | None = None, port: int | None = None) -> int:
@@ -21,10 +20,3 @@ def serve_app(which: str, model: str | None = None, port: int | None = None) -> 
     with page(app.TITLE) as blocks:
         app.build(model)
     return serve(blocks, port)
-
-
-def main(which: str) -> int:
-    """Serves one app as a program of its own; returns the exit status."""
-    from mmcontrast.cli.main import main as program
-
-    return program(["app", which, *sys.argv[1:]])

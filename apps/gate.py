@@ -2,12 +2,14 @@
 
 import json
 from typing import Any
+from urllib.parse import urlsplit
 
 from gradio_client.utils import is_http_url_like
 from starlette.responses import JSONResponse
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 API = "/gradio_api/"
+LOCAL_HOSTS = ("127.0.0.1", "localhost", "::1")
 POSTS = ("queue/join", "upload", "cancel", "reset", "component_server", "call", "run", "api", "stream", "heartbeat")
 MAX_JSON = 4 << 20  # bytes; images and videos are uploaded, not written into it
 MAX_BLOB = 32 << 20  # bytes of what is painted
@@ -31,6 +33,9 @@ class Gate:
         if scope["type"] != "http":
             await self.app(scope, receive, send)
             return
+        if not _is_from_this_machine(scope):
+            await _answer(403, "Open the address that the program printed.", scope, receive, send)
+            return
         path = scope["path"].removeprefix(API)
         if scope["method"] == "POST" and path != "upload":  # Gradio bounds the size of uploads as they arrive
             if not path.startswith(POSTS):
@@ -46,6 +51,18 @@ class Gate:
                 return
             receive = _again(body, receive)
         await self.app(scope, receive, _Sender(scope, receive, send))
+
+
+def _is_from_this_machine(scope: Scope) -> bool:
+    """Tells whether the Host header names this machine and the Origin header, if there is one, names the same host.
+
+    Otherwise a page of another site could reach these apps through a name that it resolves to this machine.
+    """
+    headers = {name: value.decode("latin-1") for name, value in scope["headers"] if name in (b"host", b"origin")}
+    host, origin = headers.get(b"host", ""), headers.get(b"origin")
+    if urlsplit(f"//{host}").hostname not in LOCAL_HOSTS:
+        return False
+    return origin is None or urlsplit(origin).netloc == host
 
 
 class _Sender:

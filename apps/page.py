@@ -5,12 +5,15 @@ import html
 import os
 import re
 import shutil
+import signal
 import sys
 import tempfile
 import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
+from dataclasses import dataclass, field
 from functools import lru_cache
+from pathlib import Path
 from typing import Any
 
 import gradio as gr
@@ -19,12 +22,13 @@ from PIL import Image
 from starlette.middleware import Middleware
 
 from mmcontrast.errors import InputError
-from mmcontrast.models.loading import bundled, load
+from mmcontrast.models import bundled, load
 
 from .gate import Gate
 
 MAX_WAITING = 64
 MAX_MODELS = 4
+FOLDER_PREFIX = "mmcontrast-"
 THEME = gr.themes.Default(
     primary_hue="teal",
     neutral_hue="slate",
@@ -52,10 +56,34 @@ def page(title: str) -> Iterator[gr.Blocks]:
         The page, to which components are added inside the ``with`` block.
     """
     if "GRADIO_TEMP_DIR" not in os.environ:
-        os.environ["GRADIO_TEMP_DIR"] = folder = tempfile.mkdtemp(prefix="mmcontrast-")
+        remove_leftovers(Path(tempfile.gettempdir()))
+        os.environ["GRADIO_TEMP_DIR"] = folder = tempfile.mkdtemp(prefix=f"{FOLDER_PREFIX}{os.getpid()}-")
         atexit.register(shutil.rmtree, folder, ignore_errors=True)
     with gr.Blocks(title=title, analytics_enabled=False, delete_cache=(600, 3600)) as blocks:
         yield blocks
+
+
+def remove_leftovers(folder: Path) -> None:
+    """Removes the upload folders of apps that were killed.
+
+    Args:
+        folder: The folder in which apps create their upload folders.
+    """
+    for path in folder.glob(f"{FOLDER_PREFIX}*-*"):
+        process = path.name.removeprefix(FOLDER_PREFIX).partition("-")[0]
+        own = not path.is_symlink() and path.stat().st_uid == os.getuid() if hasattr(os, "getuid") else True
+        if own and process.isdecimal() and not _is_running(int(process)):
+            shutil.rmtree(path, ignore_errors=True)
+
+
+def _is_running(process: int) -> bool:
+    try:
+        os.kill(process, 0)
+    except ProcessLookupError:
+        return False
+    except OSError:
+        return True
+    return True
 
 
 def start(blocks: gr.Blocks, port: int | None = None) -> str:
@@ -106,6 +134,8 @@ def serve(blocks: gr.Blocks, port: int | None = None) -> int:
         blocks: The page.
         port: Port to listen on. None stands for the first free one from 7860.
     """
+    for number in (signal.SIGTERM, getattr(signal, "SIGHUP", signal.SIGTERM)):
+        signal.signal(number, lambda received, _: sys.exit(128 + received))  # so that the uploads are deleted
     print(f"Open {start(blocks, port)} in a browser. Press Ctrl-C to stop.", file=sys.stderr, flush=True)
     blocks.block_thread()
     return 0
@@ -126,8 +156,17 @@ def without_folders(error: Exception) -> str:
     return re.sub(re.escape(get_upload_folder()) + r"/(?:[^/\s]+/)?", "", str(error)).replace("\n", " ")
 
 
-_loading = threading.Lock()
-_load = lru_cache(MAX_MODELS)(load)
+@dataclass
+class _Slot:
+    """A model that is loaded once, while other models can be used."""
+
+    lock: threading.Lock = field(default_factory=threading.Lock)
+    model: Any = None
+
+
+@lru_cache(MAX_MODELS)
+def _slot(name: str) -> _Slot:
+    return _Slot()
 
 
 def model(name: str | None, wanted: str) -> Any:
@@ -143,9 +182,11 @@ def model(name: str | None, wanted: str) -> Any:
     name = str(name or "").strip()
     if not name:
         raise InputError(f"No model is named. {wanted}")
-    with _loading:
+    slot = _slot(name)
+    with slot.lock:
         try:
-            return _load(name)
+            slot.model = slot.model or load(name)
+            return slot.model
         except InputError:
             raise
         except Exception as error:  # timm, transformers and the hub raise whatever they like

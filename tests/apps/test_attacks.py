@@ -1,5 +1,9 @@
 import asyncio
+import os
+import signal
 import struct
+import subprocess
+import sys
 import zlib
 
 import httpx
@@ -7,12 +11,14 @@ import numpy as np
 import pytest
 from mmcontrast.apps import gate
 from mmcontrast.apps.media import PHOTOGRAPHS
+from mmcontrast.apps.page import remove_leftovers
 from mmcontrast.apps.track import KINDS
 from starlette.applications import Starlette
 from starlette.responses import JSONResponse
 from starlette.routing import Route
 
 from mmcontrast.data.io.video_writer import VideoWriter
+from tests.apps.conftest import Server
 
 SECRET = "/etc/passwd"
 CLASSIFY = ("a\nb", "{}", "clip-lite")
@@ -163,9 +169,50 @@ def test_a_full_queue_answers_at_once_without_a_server_error():
 
     async def ask() -> httpx.Response:
         app = gate.Gate(Starlette(routes=[Route("/gradio_api/queue/join", full, methods=["POST"])]))
-        async with httpx.AsyncClient(transport=httpx.ASGITransport(app), base_url="http://here") as client:
+        async with httpx.AsyncClient(transport=httpx.ASGITransport(app), base_url="http://127.0.0.1") as client:
             return await client.post("/gradio_api/queue/join", json={"data": []})
 
     answer = asyncio.run(ask())
     assert answer.status_code == 429
     assert answer.json() == {"detail": gate.FULL}
+
+
+@pytest.mark.parametrize(
+    ("headers", "status"),
+    [
+        ({}, 200),
+        ({"host": "evil.example"}, 403),
+        ({"host": "127.0.0.1.evil.example"}, 403),
+        ({"origin": "http://evil.example"}, 403),
+        ({"origin": "null"}, 403),
+    ],
+)
+def test_only_this_machine_is_answered(server, headers, status):
+    """A page of another site must not reach the apps through a name that it resolves to this machine."""
+    assert server.http.get("gradio_api/info", headers=headers).status_code == status
+
+
+def test_uploads_of_killed_apps_are_removed(tmp_path):
+    ended = subprocess.Popen([sys.executable, "-c", ""])
+    ended.wait()
+    leftover, running, other = (
+        tmp_path / name for name in (f"mmcontrast-{ended.pid}-a", f"mmcontrast-{os.getpid()}-b", "mmcontrast-x")
+    )
+    for folder in (leftover, running, other):
+        folder.mkdir()
+    remove_leftovers(tmp_path)
+    assert not leftover.exists()
+    assert running.exists()
+    assert other.exists()
+
+
+@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGHUP])
+def test_uploads_are_removed_when_the_program_is_ended(number, tmp_path, monkeypatch):
+    monkeypatch.setenv("TMPDIR", str(tmp_path))
+    started = Server()
+    started.upload(b"text", "a.txt")
+    assert list(tmp_path.glob("mmcontrast-*"))
+    started.process.send_signal(number)
+    assert started.process.wait(60) == 128 + number
+    assert not list(tmp_path.glob("mmcontrast-*"))
+    started.close()
