@@ -106,7 +106,7 @@ def _check_towers(cls: type[Method], arguments: dict[str, Any]) -> None:
             if not isinstance(value, wanted):
                 text = repr(value) if isinstance(value, str) else f"a {type(value).__name__}"
                 raise InputError(
-                    f"{cls.__name__} got {text} as {name}; build {wanted.__name__} first and pass the object, for "
+                    f"{cls.__name__} got {text} as {name}, and needs an object of the class {wanted.__name__}, for "
                     f"example mmcontrast.{'HFText' if 'text' in name else 'TimmEncoder'}(...)"
                 )
 
