@@ -42,6 +42,10 @@ def zero_shot(
     top: Annotated[int, Option(metavar="K", min=1, help="Number of labels in a row, the most probable first.")] = 1,
     all_scores: Annotated[bool, Option("--all-scores", help="Give the score of every label.")] = False,
     templates: Templates = "simple",
+    none_of_these: Annotated[
+        bool,
+        Option("--none-of-these", help='Add the label "none of these"; a single label always competes with it.'),
+    ] = False,
     safe_csv: SafeCSV = False,
     batch_size: BatchSize = 64,
     resolution: Resolution = None,
@@ -64,7 +68,14 @@ def zero_shot(
         raise InputError(f"no images in {', '.join(paths)}")
     folder, file = _destination(out, overwrite, paths)
     classify = ZeroShotClassifier(
-        model, names, templates=templates, device=device, batch_size=batch_size, resolution=resolution, dtype=dtype
+        model,
+        names,
+        device=device,
+        batch_size=batch_size,
+        resolution=resolution,
+        dtype=dtype,
+        templates=templates,
+        none_of_these=none_of_these or None,
     )
     errors, top = 0, min(top, len(classify.labels))
     table = file or (folder / "predictions.csv" if folder else None)
