@@ -26,6 +26,8 @@ KINDS: dict[str, Kind] = {"painted objects": "masks", "clicked points": "points"
 def build(name: str | None = None) -> None:
     """Adds the tab to the page that is being built.
 
+    The function is long because it lays out the tab from top to bottom.
+
     Args:
         name: Model to start with. None stands for the bundled one.
     """

@@ -24,6 +24,8 @@ import numpy as np
 
 from mmcontrast.errors import InputError
 
+from ._texture import random_texture
+
 NEAR, FAR = 0.05, 6.0  # meters, of the depth buffer
 FIELD = 50.0  # degrees, vertical
 SUFFIXES = (".obj", ".glb")
@@ -280,21 +282,6 @@ class Renderer:
         half = rng.uniform(0.01, 0.06, 3)
         angle, far = rng.uniform(0, 2 * np.pi), rng.uniform(0.15, 0.3)
         self._box([far * np.cos(angle), far * np.sin(angle), half[2]], half.tolist(), rng, rng.uniform(0, np.pi))
-
-
-def random_texture(rng: np.random.Generator, side: int = 256) -> np.ndarray:
-    """Returns noise of several scales between two colors, sometimes with stripes, (side, side, 3) uint8."""
-    weight = np.zeros((side, side), np.float32)
-    for cells in (4, 16, 64):
-        noise = rng.normal(size=(cells, cells)).astype(np.float32)
-        weight += cv2.resize(noise, (side, side), interpolation=cv2.INTER_CUBIC) * rng.uniform(0, 1)
-    if rng.random() < 0.5:
-        y, x = np.mgrid[:side, :side] / side
-        angle, waves = rng.uniform(0, np.pi), rng.integers(2, 14)
-        weight += 2 * np.sign(np.sin(2 * np.pi * waves * (x * np.cos(angle) + y * np.sin(angle))))
-    weight = 1 / (1 + np.exp(-rng.uniform(0.5, 3) * weight))
-    low, high = rng.uniform(0, 255, (2, 3))
-    return (low + weight[..., None] * (high - low)).astype(np.uint8)
 
 
 def _direction(rng: np.random.Generator, elevation: tuple[float, float]) -> np.ndarray:
