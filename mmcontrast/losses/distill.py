@@ -75,7 +75,8 @@ def koleo(features: Tensor) -> Tensor:
         cosine = own @ everyone.T  # (B, N)
         cosine.diagonal(rank * len(own)).fill_(-torch.inf)
         nearest = cosine.argmax(1)
-    return -(torch.linalg.vector_norm(own - everyone[nearest], dim=1) + 1e-8).log().mean()
+    distance: Tensor = torch.linalg.vector_norm(own - everyone[nearest], dim=1)
+    return -(distance + 1e-8).log().mean()
 
 
 @torch.no_grad()

@@ -71,7 +71,8 @@ def softplus_sum(a: Tensor, b: Tensor, scale: Tensor, bias: Tensor, pairs: Pairs
     """
     if _small(a, b, 4 * _DENSE):
         return _dense_softplus_sum(a.to(scale.dtype), b.to(scale.dtype), scale, bias, pairs)
-    return _SoftplusSum.apply(a, b, scale, bias, pairs)
+    total: Tensor = _SoftplusSum.apply(a, b, scale, bias, pairs)
+    return total
 
 
 def two_way_loss(a: Tensor, b: Tensor, scale: Tensor, pairs: Pairs) -> Tensor | None:
@@ -90,7 +91,8 @@ def two_way_loss(a: Tensor, b: Tensor, scale: Tensor, pairs: Pairs) -> Tensor | 
     """
     if not _small(a, b, _DENSE):
         return None
-    return _TwoWay.apply(a.to(scale.dtype), b.to(scale.dtype), scale, pairs)
+    loss: Tensor = _TwoWay.apply(a.to(scale.dtype), b.to(scale.dtype), scale, pairs)
+    return loss
 
 
 def _small(a: Tensor, b: Tensor, limit: int) -> bool:

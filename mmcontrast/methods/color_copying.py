@@ -126,5 +126,7 @@ class BinCopying(ColorCopying):
 
 def ab_cells(lab: Tensor, features: Tensor) -> Tensor:
     """Returns the (B, T, 2, h, w) mean ab of the grid cells of (B, T, D, h, w) features, from (B, T, 3, H, W) Lab."""
-    cells = F.adaptive_avg_pool2d(lab[:, :, 1:].flatten(0, 1), features.shape[-2:])
-    return cells.unflatten(0, lab.shape[:2])
+    height, width = features.shape[-2:]
+    cells = F.adaptive_avg_pool2d(lab[:, :, 1:].flatten(0, 1), (height, width))
+    by_frame: Tensor = cells.unflatten(0, lab.shape[:2])
+    return by_frame

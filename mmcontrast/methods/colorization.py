@@ -111,7 +111,8 @@ class Colorization(Method):
 
     def _decode(self, lab: Tensor) -> Tensor:
         """Returns the decoder's (B, Q or 2, h, w) output for Lab images (B, 3, H, W)."""
-        return self.decoder(self.encoder.lab_grid(lab))
+        out: Tensor = self.decoder(self.encoder.lab_grid(lab))
+        return out
 
     def _colors(self, out: Tensor, temperature: float | None = None) -> Tensor:
         """Returns the (B, 2, h, w) ab of the decoder's output (B, Q or 2, h, w)."""

@@ -75,4 +75,5 @@ class ContrastiveRandomWalk(Method):
             return pooled_nodes(self.encoder.grid(frames))
         patches = frames.unfold(2, self.patch, self.patch // 2).unfold(3, self.patch, self.patch // 2)
         patches = patches.permute(0, 2, 3, 1, 4, 5)  # (B T, rows, columns, 3, patch, patch)
-        return self.encoder(patches.flatten(0, 2)).view(len(frames), -1, self.encoder.dim)
+        nodes: Tensor = self.encoder(patches.flatten(0, 2))
+        return nodes.view(len(frames), -1, self.encoder.dim)

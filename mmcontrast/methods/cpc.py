@@ -44,7 +44,8 @@ class CPC(Method):
         c = z
         for layer in self.context:
             c = layer(c)
-        return self.future(z.permute(0, 2, 3, 1), c.permute(0, 2, 3, 1))
+        out: dict[str, Tensor] = self.future(z.permute(0, 2, 3, 1), c.permute(0, 2, 3, 1))
+        return out
 
 
 class SoundCPC(Method):
@@ -68,7 +69,8 @@ class SoundCPC(Method):
     def forward(self, batch: dict[str, Any]) -> dict[str, Tensor]:
         """Computes InfoNCE (eq. 4), and logs the accuracy and the bound on mutual information in nats."""
         z = self.encoder.frames(batch["sound"])  # (B, T, channels)
-        return self.future(z[:, :, None], self.encoder.context(z)[:, :, None])
+        out: dict[str, Tensor] = self.future(z[:, :, None], self.encoder.context(z)[:, :, None])
+        return out
 
 
 class FuturePredictionHead(nn.Module):
@@ -120,9 +122,10 @@ class _RowsAbove(nn.Module):
 
     def __init__(self, dim: int) -> None:
         super().__init__()
-        self.convolution, self.mix = nn.Conv2d(dim, dim, (2, 3)), nn.Conv2d(dim, dim, 1)
+        self.convolution, self.pointwise = nn.Conv2d(dim, dim, (2, 3)), nn.Conv2d(dim, dim, 1)
 
     def forward(self, x: Tensor) -> Tensor:
         """Maps (B, D, rows, columns) to the same shape; row i depends on rows i - 1 and i."""
         above = F.pad(x, (1, 1, 1, 0))
-        return x + self.mix(F.relu(self.convolution(above)))
+        residual: Tensor = self.pointwise(F.relu(self.convolution(above)))
+        return x + residual

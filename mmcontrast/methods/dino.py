@@ -131,9 +131,11 @@ class DINO(Method):
         """Returns the (V, B, K) logits of V views; those of one size go through the student together."""
         batches = [torch.cat(list(same_size)) for _, same_size in groupby(views, key=lambda view: view.shape[-1])]
         features = torch.cat([self.student(images) for images in batches])  # (V B, D)
-        return self.head(features).unflatten(0, (len(views), -1))
+        logits: Tensor = self.head(features).unflatten(0, (len(views), -1))
+        return logits
 
 
 def relative_entropy(probabilities: Tensor) -> Tensor:
     """Returns the mean entropy of distributions (..., K) as a fraction of log K."""
-    return torch.special.entr(probabilities).sum(-1).mean() / math.log(probabilities.shape[-1])
+    entropy: Tensor = torch.special.entr(probabilities).sum(-1).mean()
+    return entropy / math.log(probabilities.shape[-1])

@@ -113,11 +113,11 @@ class DINOv2(DINO):
         dino = dino_loss(class_logits, class_targets, self.student_temperature)
         weight = (1 / hidden.sum(1, keepdim=True).clamp(min=1)).expand_as(hidden).flatten()[index]  # (M,)
         ibot = ibot_loss(patch_logits, patch_targets, weight.to(features), len(large), self.student_temperature)
-        spread = features.new_zeros(())
+        koleo_term = features.new_zeros(())
         if self.koleo_weight:
-            spread = torch.stack([koleo(view) for view in features.chunk(2)]).sum()
-        loss = dino + self.patch_weight * ibot + self.koleo_weight * spread
-        terms = {"dino": dino.detach(), "ibot": ibot.detach(), "koleo": spread.detach()}
+            koleo_term = torch.stack([koleo(view) for view in features.chunk(2)]).sum()
+        loss = dino + self.patch_weight * ibot + self.koleo_weight * koleo_term
+        terms = {"dino": dino.detach(), "ibot": ibot.detach(), "koleo": koleo_term.detach()}
         return {"loss": loss, **terms, "teacher_entropy": relative_entropy(class_targets)}
 
     def trained_heads(self) -> list[PrototypeHead]:

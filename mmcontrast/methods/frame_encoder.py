@@ -42,7 +42,8 @@ class FrameEncoder(Encoder):
         """Returns the (B, D, ceil(H / stride), ceil(W / stride)) embedding of images, (B, 3, H, W) RGB in [0, 1]."""
         if self.gray:
             image = luma(image).expand(-1, self.channels, -1, -1)
-        return self.head(self.trunk.grid(image))
+        embedding: Tensor = self.head(self.trunk.grid(image))
+        return embedding
 
 
 def pooled_nodes(grid: Tensor) -> Tensor:

@@ -92,12 +92,12 @@ class Inpainting(Method):
             return {"loss": reconstruction, **out}
         composite = torch.where(hole, painted, image)  # outside of the hole nothing constrains what is painted
         real, fake = self.discriminator(image), self.discriminator(composite.detach())  # (B, 1, h, w) logits
-        told_apart = adversarial_loss(real, True) + adversarial_loss(fake, False)  # eq. 2, for D
+        discriminator_loss = adversarial_loss(real, True) + adversarial_loss(fake, False)  # eq. 2, for D
         judged = functional_call(self.discriminator, self.discriminator.state_dict(), composite)  # D is constant here
         adversarial = adversarial_loss(judged, True)  # eq. 2, for F
         loss = (1 - self.adversarial) * reconstruction + self.adversarial * adversarial  # eq. 3
-        out |= {"adversarial": adversarial.detach(), "discriminator": told_apart.detach()}
-        return {"loss": loss + told_apart - told_apart.detach(), **out}
+        out |= {"adversarial": adversarial.detach(), "discriminator": discriminator_loss.detach()}
+        return {"loss": loss + discriminator_loss - discriminator_loss.detach(), **out}
 
     @torch.no_grad()
     def images(self, image: Tensor, sample_key: Tensor) -> dict[str, Tensor]:

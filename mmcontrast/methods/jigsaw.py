@@ -107,7 +107,8 @@ class Jigsaw(Method):
     def _solve(self, pieces: Tensor) -> Tensor:
         """Returns the (B, K) logits of puzzles (B, N, 3, P, P)."""
         features = self.encoder(pieces.flatten(0, 1))  # (B N, D)
-        return self.head(features.unflatten(0, pieces.shape[:2]).flatten(1))
+        logits: Tensor = self.head(features.unflatten(0, pieces.shape[:2]).flatten(1))
+        return logits
 
     def _pieces(self, image: Tensor, numbers: Tensor) -> Tensor:
         """Returns (B, N, 3, P, P) pieces, row by row, cut by (B, 7 + 2 N) random numbers in [0, 1)."""

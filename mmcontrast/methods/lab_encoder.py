@@ -51,7 +51,8 @@ class LabEncoder(Encoder):
 
     def forward(self, image: Tensor) -> Tensor:
         """Returns the (B, D) pooled output of RGB images (B, 3, H, W) in [0, 1]."""
-        return self.net(self.see(rgb_to_lab(image)))
+        pooled: Tensor = self.net(self.see(rgb_to_lab(image)))
+        return pooled
 
     def blocks(self, image: Tensor) -> list[Tensor]:
         """Returns the (B, D_i, h_i, w_i) output of each block, for RGB images (B, 3, H, W) in [0, 1]."""

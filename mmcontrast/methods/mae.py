@@ -126,7 +126,7 @@ class PatchDecoder(nn.Module):
         super().__init__()
         self.embed = nn.Linear(encoder_dim, dim)
         self.mask_token = nn.Parameter(torch.empty(dim).normal_(std=0.02))
-        norm = partial(nn.LayerNorm, eps=1e-6)
+        norm: Any = partial(nn.LayerNorm, eps=1e-6)
         self.blocks = nn.Sequential(*(Block(dim, heads, qkv_bias=True, norm_layer=norm) for _ in range(depth)))
         self.norm, self.predict = norm(dim), nn.Linear(dim, values)
         for layer in self.modules():
@@ -151,5 +151,5 @@ class PatchDecoder(nn.Module):
         tokens = self.mask_token.to(patches.dtype).expand(len(patches), height * width, -1)
         tokens = tokens.scatter(1, visible[..., None].expand_as(patches), patches)
         tokens = tokens + sincos_positions(height, width, tokens.shape[2]).to(tokens)
-        decoded = self.predict(self.norm(self.blocks(torch.cat([prefix, tokens], 1))))
+        decoded: Tensor = self.predict(self.norm(self.blocks(torch.cat([prefix, tokens], 1))))
         return decoded[:, prefix.shape[1] :]

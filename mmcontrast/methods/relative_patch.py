@@ -110,7 +110,9 @@ class RelativePatch(Method):
 
     def _logits(self, pair: Tensor) -> Tensor:
         """Returns the (B, 8) logits of pairs (B, 2, 3, P, P)."""
-        return self.head(self.encoder(pair.flatten(0, 1)).unflatten(0, (-1, 2)).flatten(1))
+        features = self.encoder(pair.flatten(0, 1)).unflatten(0, (-1, 2))  # (B, 2, D)
+        logits: Tensor = self.head(features.flatten(1))
+        return logits
 
     def _draw_corners(self, image: Tensor, sample_key: Tensor) -> tuple[Tensor, Tensor, Tensor, Tensor]:
         """Returns top rows (B, 2), left columns (B, 2), the neighbor's position (B,), and channels (B, 2).
@@ -125,7 +127,10 @@ class RelativePatch(Method):
                 f"with gap {self.gap} and jitter {self.jitter}; wanted {2 * margin + self.patch} pixels a side"
             )
         numbers = uniform(sample_key, 7, self.random_stream)
-        integers = lambda column, count: (numbers[:, column] * count).long()
+
+        def integers(column: int, count: int) -> Tensor:
+            return (numbers[:, column] * count).long()
+
         position = integers(0, NEIGHBORS)
         direction = self.directions[position]  # (B, 2) row and column
         starts = []
@@ -133,7 +138,8 @@ class RelativePatch(Method):
             first = margin + integers(1 + axis, room[axis] + 1)
             moved = integers(3 + axis, 2 * self.jitter + 1) - self.jitter
             starts.append(torch.stack([first, first + direction[:, axis] * (self.patch + self.gap) + moved], 1))
-        return *starts, position, (3 * numbers[:, 5:7]).long()
+        top, left = starts
+        return top, left, position, (3 * numbers[:, 5:7]).long()
 
 
 def _without_aberration(patches: Tensor, channel: Tensor, color: Color) -> Tensor:

@@ -48,7 +48,8 @@ class Rotation(Method):
     @torch.no_grad()
     def turns(self, image: Tensor) -> Tensor:
         """Returns the (B, 4) probabilities that images (B, 3, S, S) are turned left by 0, 90, 180 or 270 degrees."""
-        return self.head(self.encoder(image)).softmax(1)
+        logits: Tensor = self.head(self.encoder(image))
+        return logits.softmax(1)
 
     @torch.no_grad()
     def images(self, image: Tensor, sample_key: Tensor) -> dict[str, Tensor]:

@@ -96,7 +96,7 @@ class SplitBrain(Method):
         Returns:
             (B, 2, h, w) ab, with ``stride`` pixels per cell.
         """
-        ab = self.to_color(self.halves.first.grid(image))
+        ab: Tensor = self.to_color(self.halves.first.grid(image))
         if self.predict == "values":
             return 110 * ab.float()
         return self.bins.annealed_mean(ab, 0.38 if temperature is None else temperature)
