@@ -63,6 +63,7 @@ attack: install-test
 check: install-test
 	$(BIN)/ruff check .
 	$(BIN)/python tests/check_words.py
+	$(BIN)/python tests/check_sizes.py
 	$(BIN)/ruff format --check .
 	$(BIN)/mypy
 	$(BIN)/lint-imports --no-cache
