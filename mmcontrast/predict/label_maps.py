@@ -35,6 +35,8 @@ def check_mask(mask: Array, height: int, width: int, name: str = "mask") -> Arra
         InputError: The mask is not (H, W) integers or bool, has another size than the video, is empty, or has more than
             254 objects.
     """
+    if not isinstance(mask, np.ndarray):
+        raise InputError(f"{name}: is a {type(mask).__name__}; wanted an array (H, W) of object ids")
     if mask.ndim != 2 or mask.dtype.kind not in "iub":
         raise InputError(f"{name}: has shape {mask.shape} and type {mask.dtype}; wanted (H, W) object ids, 0 elsewhere")
     check_size(mask, height, width, name)
@@ -84,11 +86,16 @@ def labels_to_mask(labels: Tensor, ids: Array, height: int, width: int, stretch:
     for channel, number in enumerate((0, *ids.tolist())):
         plane = F.interpolate(labels[None, None, ..., channel], (height, width), mode="bilinear")[0, 0]
         if stretch:
-            low, high = plane.aminmax()
-            plane = torch.where(high > 0, (plane - low) / (high - low + 1e-12), plane)
+            plane = stretched(plane[..., None])[..., 0]
         stronger = plane > best
         best, mask = torch.where(stronger, plane, best), mask.masked_fill(stronger, number)
     return mask
+
+
+def stretched(labels: Tensor) -> Tensor:
+    """Returns labels (h, w, C), each stretched to [0, 1] over the frame; labels of 0 everywhere stay so."""
+    low, high = labels.amin((0, 1)), labels.amax((0, 1))  # (C,)
+    return torch.where(high > 0, (labels - low) / (high - low + 1e-12), labels)
 
 
 def check_points(points: Any, height: int, width: int) -> npt.NDArray[np.float32]:

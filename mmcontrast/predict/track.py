@@ -1,6 +1,6 @@
 """Masks, points and colors of a video's first frame, propagated through the video by the affinity of features."""
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from itertools import islice
 from typing import Any
 
@@ -9,7 +9,7 @@ import torch
 from torch import Tensor, nn
 
 from mmcontrast.data.io.decode import ImageSource, decode
-from mmcontrast.data.io.video import Video, VideoError
+from mmcontrast.data.io.video import VideoError
 from mmcontrast.encoders.base import Encoder
 from mmcontrast.errors import InputError
 from mmcontrast.inference.checks import check_at_least
@@ -19,10 +19,12 @@ from mmcontrast.methods.base import Method
 from mmcontrast.ops.affinity import propagate
 from mmcontrast.predict import label_maps
 from mmcontrast.predict.base import Model, Predictor, image_encoder
+from mmcontrast.predict.keyframes import check_annotations, propagate_between
 from mmcontrast.predict.presets import preset_named
 from mmcontrast.predict.results import ColoredImage, ImageArray, Result, TrackedMask, TrackedPoints
 from mmcontrast.predict.tracker import MaskArray, PointsLike, Tracker, VideoSource, certain, open_with_frames
 
+Masks = MaskArray | Mapping[int, MaskArray]
 Tracked = TrackedMask | TrackedPoints | ColoredImage
 
 
@@ -89,7 +91,7 @@ class LabelPropagator(Tracker, Predictor[Tracked]):
         self,
         video: VideoSource,
         /,
-        mask: MaskArray | None = None,
+        mask: Masks | None = None,
         points: PointsLike | None = None,
         color: ImageSource | bool = False,
     ) -> Iterator[Result[Tracked]]:
@@ -97,7 +99,7 @@ class LabelPropagator(Tracker, Predictor[Tracked]):
 
         Args:
             video: The video, at least two frames.
-            mask: (H, W) object ids of the first frame, for a ``TrackedMask`` per frame.
+            mask: (H, W) object ids of the first frame, or {number: ids} of any frames, for a ``TrackedMask`` per frame.
             points: N points (x, y) of the first frame, for ``TrackedPoints`` per frame.
             color: The first frame in color, or True for that of the video, for a ``ColoredImage`` per frame.
 
@@ -123,18 +125,49 @@ class LabelPropagator(Tracker, Predictor[Tracked]):
             frames = (ColoredImage(frame) for frame in self.iter_colors(source, first_frame))
         return _results(frames)
 
-    def iter_masks(self, video: VideoSource, mask: MaskArray) -> Iterator[ImageArray]:
-        """Returns the object ids frame by frame, of up to 254 objects; see ``Tracker``."""
+    def iter_masks(self, video: VideoSource, mask: Masks) -> Iterator[ImageArray]:
+        """Returns the object ids frame by frame, of up to 254 objects.
+
+        Args:
+            video: The video, at least two frames.
+            mask: (H, W) ids of the objects in the first frame, 0 for the background; or {number of the frame: mask} for
+                annotations at any frames, which are propagated both ways and blended between two of them.
+
+        Returns:
+            An iterator over (H, W) uint8 masks with the same ids; an annotated frame has its annotation.
+
+        Raises:
+            InputError: A mask does not fit the video.
+            VideoError: The video cannot be read.
+        """
         source = open_with_frames(video)
         size = (source.height, source.width)
-        ids = label_maps.check_mask(mask, *size)
-        labels = self._propagate(source, lambda _, grid: label_maps.mask_to_labels(mask, ids, grid, self.device))
+        masks, ids = check_annotations(mask if isinstance(mask, Mapping) else {0: mask}, source)
+
+        only_first = list(masks) == [0]
+        stretch_first = (
+            self.preset.stretch and not only_first
+        )  # an object that one direction lacks keeps its weak labels
+
+        def propagated(frames: Iterable[ImageArray], annotated: int) -> Iterator[Tensor]:
+            first = lambda _, grid: label_maps.mask_to_labels(masks[annotated], ids, grid, self.device)
+            labels = (soft for _, soft in self._propagate(frames, first))
+            return map(label_maps.stretched, labels) if stretch_first else labels
 
         def to_mask(soft: Tensor) -> ImageArray:
-            ids_of_frame: ImageArray = label_maps.labels_to_mask(soft, ids, *size, self.preset.stretch).cpu().numpy()
+            stretch = self.preset.stretch and only_first
+            ids_of_frame: ImageArray = label_maps.labels_to_mask(soft, ids, *size, stretch).cpu().numpy()
             return ids_of_frame
 
-        return (to_mask(soft) if number else mask.astype(np.uint8) for number, (_, soft) in enumerate(labels))
+        if only_first:
+            labels: Iterator[Tensor | None] = (soft if n else None for n, soft in enumerate(propagated(source, 0)))
+        else:
+            labels = propagate_between(source, list(masks), propagated)
+        return (masks[n].astype(np.uint8) if soft is None else to_mask(soft) for n, soft in enumerate(labels))
+
+    def masks(self, video: VideoSource, mask: Masks) -> ImageArray:
+        """Returns the object ids in every frame, (T, H, W) uint8; see ``iter_masks``."""
+        return np.stack(list(self.iter_masks(video, mask)))
 
     def iter_points(self, video: VideoSource, points: PointsLike) -> Iterator[TrackedPoints]:
         """Returns the positions of points frame by frame; see ``Tracker``."""
@@ -192,12 +225,15 @@ class LabelPropagator(Tracker, Predictor[Tracked]):
         return TrackedPoints(xy, peak, peak >= self.visible_from)
 
     def _propagate(
-        self, video: Video, first: Callable[[ImageArray, tuple[int, int]], Tensor], gray: bool = False
+        self,
+        frames: Iterable[ImageArray],
+        first: Callable[[ImageArray, tuple[int, int]], Tensor],
+        gray: bool = False,
     ) -> Iterator[tuple[ImageArray, Tensor]]:
         """Yields (frame, soft labels (h, w, C)); memory holds the frames that later ones copy from."""
         preset = self.preset
         memory: dict[int, tuple[Tensor, Tensor]] = {}
-        for number, (frame, features) in enumerate(self._encoded(video, gray)):
+        for number, (frame, features) in enumerate(self._encoded(frames, gray)):
             with torch.inference_mode():
                 if number == 0:
                     labels = first(frame, (features.shape[0], features.shape[1]))
@@ -211,10 +247,10 @@ class LabelPropagator(Tracker, Predictor[Tracked]):
             memory = {index: entry for index, entry in memory.items() if index in needed}
             yield frame, labels
 
-    def _encoded(self, video: Video, gray: bool) -> Iterator[tuple[ImageArray, Tensor]]:
+    def _encoded(self, frames: Iterable[ImageArray], gray: bool) -> Iterator[tuple[ImageArray, Tensor]]:
         """Yields (frame, features (h, w, D)); the encoder gets ``batch_size`` frames at once."""
-        frames = iter(video)
-        while batch := list(islice(frames, self.batch_size)):
+        remaining = iter(frames)
+        while batch := list(islice(remaining, self.batch_size)):
             with inference_in(self.device, self.dtype):
                 if len(batch) == 1:
                     features = [self.features(batch[0], gray)]
