@@ -6,34 +6,49 @@ from pathlib import Path
 import pytest
 import yaml
 
-from mmcontrast.cli.main import main
-from mmcontrast.train.cli import run_folder
+from mmcontrast.train.command import fit_recipe
+from mmcontrast.train.recipes import find_recipe, recipe_names
 
 ROOT = Path(__file__).parent.parent
-CONFIGS = sorted(str(path.relative_to(ROOT)) for path in ROOT.glob("configs/*/*.yaml"))
+RECIPES = sorted(
+    path.relative_to(ROOT / "configs").with_suffix("").as_posix() for path in ROOT.glob("configs/**/*.yaml")
+)
 
 
-@pytest.mark.parametrize("config", CONFIGS)
-def test_every_argument_is_known(config: str, capsys, monkeypatch: pytest.MonkeyPatch):
+def header(recipe: str) -> str:
+    return "\n".join(re.findall(r"^#.*", (ROOT / "configs" / f"{recipe}.yaml").read_text(), re.M))
+
+
+def run_of(recipe: str) -> str:
+    return f"runs/{recipe.replace('/', '-')}"
+
+
+def test_every_config_is_a_recipe_by_name():
+    assert recipe_names() == RECIPES
+    assert all(find_recipe(name).is_file() for name in RECIPES)
+
+
+@pytest.mark.parametrize("recipe", RECIPES)
+def test_every_argument_is_known(recipe: str, capsys, monkeypatch: pytest.MonkeyPatch):
     monkeypatch.chdir(ROOT)
-    with pytest.raises(SystemExit) as stopped:
-        main(["fit", "-c", config, "--print_config"])
-    assert stopped.value.code in (0, None)
+    auto = [f"--{path}=8" for path in ("model.warmup", "data.batch_size", "trainer.max_epochs")]
+    auto += [f"--model.method.init_args.{name}=64" for name in ("queue_size", "prototypes")]
+    text = find_recipe(recipe).read_text()
+    flags = [flag for flag in auto if f"{flag.partition('=')[0].rpartition('.')[2]}: auto" in text.replace("--", "")]
+    assert fit_recipe(recipe, print_config=True, extra=flags) == 0
     complete = yaml.safe_load(capsys.readouterr().out)
     assert {"model", "data", "trainer"} <= complete.keys()
 
 
-@pytest.mark.parametrize("config", CONFIGS)
-def test_the_header_says_how_to_run_it_and_what_came_out(config: str):
-    header = "\n".join(re.findall(r"^#.*", (ROOT / config).read_text(), re.M))
-    assert f"-c {config}" in header
-    if "smoke" not in config:
-        header = header.replace("\n# ", " ")
-        assert "not yet measured" in header.lower() or re.search(r"\d+(\.\d+)? ?%|= ?\d|\d (min|h|s)\b", header)
+@pytest.mark.parametrize("recipe", RECIPES)
+def test_the_header_says_how_to_run_it_and_what_came_out(recipe: str):
+    assert re.search(rf"mmcontrast fit {re.escape(recipe)} .*--out {run_of(recipe)}\b", header(recipe))
+    if "smoke" not in recipe:
+        text = header(recipe).replace("\n# ", " ")
+        assert "not yet measured" in text.lower() or re.search(r"\d+(\.\d+)? ?%|= ?\d|\d (min|h|s)\b", text)
 
 
-@pytest.mark.parametrize("config", CONFIGS)
-def test_the_header_names_the_folder_that_the_run_gets(config: str):
-    header = "\n".join(re.findall(r"^#.*", (ROOT / config).read_text(), re.M))
-    assert set(re.findall(r"\bruns/[\w-]+", header)) <= {f"runs/{run_folder([ROOT / c]).name}" for c in CONFIGS}
-    assert not (named := re.findall(r"export (runs/[\w-]+)", header)) or named == [str(run_folder([ROOT / config]))]
+@pytest.mark.parametrize("recipe", RECIPES)
+def test_the_header_names_the_directory_that_the_run_gets(recipe: str):
+    assert set(re.findall(r"\bruns/[\w-]+", header(recipe))) <= {run_of(name) for name in RECIPES}
+    assert not (named := re.findall(r"export (runs/[\w-]+)", header(recipe))) or named == [run_of(recipe)]

@@ -1,7 +1,5 @@
 """``mmcontrast fit`` and ``mmcontrast validate``: recipes and runs, by ``mmcontrast.train``."""
 
-import importlib.util
-from pathlib import Path
 from typing import Annotated
 
 import typer
@@ -74,8 +72,6 @@ def fit(
         The function is long because its signature holds the short options of all recipes.
     """
     recipe, extra = _separate(recipe, ctx.args)
-    if importlib.util.find_spec("mmcontrast.train.command") is None:
-        return _fit_config(recipe, out, resume, overwrite, save_every, help_all, extra)
     from mmcontrast.train.command import fit_recipe
 
     return fit_recipe(
@@ -110,29 +106,9 @@ def validate(
       mmcontrast validate runs/clip-lite
     """
     run, extra = _separate(run, ctx.args)
-    from argparse import Namespace
+    from mmcontrast.train.command import validate_run
 
-    from mmcontrast.train import cli
-
-    return cli.run("validate", Namespace(run_dir=run), extra)
-
-
-def _fit_config(
-    recipe: str | None,
-    out: Path | None,
-    resume: bool,
-    overwrite: bool,
-    save_every: int,
-    help_all: bool,
-    extra: list[str],
-) -> int:
-    """Trains from a config file; goes when ``mmcontrast.train.command`` is there."""
-    from argparse import Namespace
-
-    from mmcontrast.train import cli
-
-    args = Namespace(run_dir=out, resume=resume, overwrite=overwrite, save_every=save_every, help_all=help_all)
-    return cli.run("fit", args, ["-c", recipe, *extra] if recipe else extra)
+    return validate_run(run, extra)
 
 
 def _separate(recipe: str | None, extra: list[str]) -> tuple[str | None, list[str]]:

@@ -8,6 +8,7 @@ from .augment.views import TwoViews as TwoViews
 from .augment.warps import RandomWarp as RandomWarp
 from .collate import Collate as Collate
 from .collate import CorruptCount as CorruptCount
+from .datasets.any_dataset import AnyDataset as AnyDataset
 from .datasets.audio import Sounds as Sounds
 from .datasets.audio import ToySounds as ToySounds
 from .datasets.clips import ClipAugment as ClipAugment

@@ -1,4 +1,4 @@
-"""The one data module: loads any dataset, moves each batch once, augments it where it landed."""
+"""The data module of every method: it loads samples, and augments batches on the device."""
 
 import os
 from typing import Any
@@ -10,6 +10,7 @@ from torch.utils.data import Dataset
 
 from mmcontrast.data.augment.views import ToFloat
 from mmcontrast.data.collate import Collate, CorruptCount
+from mmcontrast.data.datasets.any_dataset import AnyDataset, Subset, takes_keys
 from mmcontrast.data.sampler import KeyedSampler
 from mmcontrast.errors import InputError
 from mmcontrast.ops.distributed import get_rank, world_size
@@ -17,30 +18,33 @@ from mmcontrast.train.loader import Loader
 
 
 class _Validation(KeyedSampler):
-    """Every validation sees the same keys."""
+    """A sampler that draws the same keys in every epoch."""
 
     def set_epoch(self, epoch: int) -> None:
-        pass
+        """Ignores the epoch."""
 
 
 def default_workers() -> int:
-    """The cores of this process's share of the machine, at most 8."""
-    return min(8, len(os.sched_getaffinity(0)) // int(os.environ.get("LOCAL_WORLD_SIZE", 1)))
+    """Returns the number of cores for each process of this machine, at most 8."""
+    affinity = getattr(os, "sched_getaffinity", None)  # absent on macOS and Windows
+    cores = len(affinity(0)) if affinity else os.cpu_count() or 1
+    return min(8, cores // int(os.environ.get("LOCAL_WORLD_SIZE", 1)))
 
 
 class Data(L.LightningDataModule):
     """A training set, how to augment it, and how large a batch is.
 
     Args:
-        train: yields dictionaries with ``sample_key``.
-        val: what ``val/loss`` is computed on after each epoch.
-        augment: runs on the device, on whole uint8 batches; None: images only become floats in [0, 1].
-        val_augment: the same for ``val``; None: as in training.
-        batch_size: samples per forward pass of all ranks together.
-        workers: data processes per rank; None: one per core of its share, at most 8; 0: load in the main process.
-        seed: of the order and of every augmentation.
-        timeout: seconds to wait for a worker's batch.
-        max_corrupt: share of unreadable samples beyond which training stops.
+        train: Training set. Data sets of other libraries are wrapped by ``AnyDataset``.
+        val: Validation set, on which ``val/loss`` is computed after each epoch.
+        augment: Runs on the device, on whole uint8 batches; None turns images into floats in [0, 1].
+        val_augment: The same for ``val``; None takes ``augment``.
+        batch_size: Samples per forward pass of all ranks together.
+        workers: Data processes per rank; None: one per core of its share, at most 8; 0: load in the main process.
+        seed: Seed of the order and of every augmentation.
+        timeout: Seconds to wait for the batch of a worker.
+        max_corrupt: Fraction of unreadable samples beyond which training stops.
+        limit: Number of training samples to use, drawn at random once; None uses all.
     """
 
     def __init__(
@@ -54,9 +58,14 @@ class Data(L.LightningDataModule):
         seed: int = 0,
         timeout: float = 110.0,
         max_corrupt: float = 0.01,
+        limit: int | None = None,
     ) -> None:
         super().__init__()
-        self.train, self.val, self.augment = train, val, augment
+        self.train: Dataset[Any] = train if takes_keys(train) else AnyDataset(train)
+        self.val: Dataset[Any] | None = val if val is None or takes_keys(val) else AnyDataset(val)
+        if limit is not None and limit < len(self.train):  # type: ignore[arg-type]
+            self.train = Subset(self.train, limit)
+        self.augment = augment
         self.val_augment = augment if val_augment is None else val_augment
         self.batch_size, self.seed, self.timeout = batch_size, seed, timeout
         self.workers = default_workers() if workers is None else workers
@@ -74,7 +83,7 @@ class Data(L.LightningDataModule):
         return self.trainer
 
     def train_dataloader(self) -> Loader:
-        """This rank's share of each batch; whole batches only."""
+        """Returns the loader of this rank's part of each batch; an incomplete last batch is dropped."""
         self._train_loader = self._loader(self.train, training=True)
         if len(self._train_loader) == 0:
             count = len(self.train)  # type: ignore[arg-type]
@@ -82,7 +91,7 @@ class Data(L.LightningDataModule):
         return self._train_loader
 
     def val_dataloader(self) -> Loader | list[Any]:
-        """The validation set in its own order."""
+        """Returns the loader of the validation set, in its own order."""
         return [] if self.val is None else self._loader(self.val, training=False)
 
     def _loader(self, data: Dataset, training: bool) -> Loader:
@@ -109,8 +118,15 @@ class Data(L.LightningDataModule):
     def on_after_batch_transfer(self, batch: dict[str, Any], dataloader_idx: int) -> dict[str, Any]:
         """Counts unreadable samples and augments on the device.
 
+        Args:
+            batch: As ``Collate`` makes it.
+            dataloader_idx: Not used.
+
+        Returns:
+            The batch that the method gets.
+
         Raises:
-            ImageError: more than ``max_corrupt`` of the training samples could not be read.
+            ImageError: More than ``max_corrupt`` of the training samples could not be read.
         """
         training = self._trainer.training
         if training:
@@ -123,16 +139,16 @@ class Data(L.LightningDataModule):
             return batch if augment is None else augment(batch)
 
     def describe(self, keys: list[int]) -> list[str]:
-        """What the error messages call the samples of this epoch with these folded keys."""
+        """Returns the names that messages use for the samples of this epoch with these keys."""
         index = self._train_loader.keys(self._trainer.current_epoch)
         name = getattr(self.train, "name", None)
         return [str(key) if key not in index else name(index[key]) if name else f"sample {index[key]}" for key in keys]
 
     def state_dict(self) -> dict[str, Any]:
-        """The tally of unreadable samples; the place in the epoch is the loader's own state."""
+        """Returns the count of unreadable samples; the position in the epoch is the loader's own state."""
         return {"seen": self.unreadable.seen, "corrupt": self.unreadable.corrupt, "first": self.unreadable.first}
 
     def load_state_dict(self, state_dict: dict[str, Any]) -> None:
-        """Counterpart of ``state_dict``."""
+        """Restores the count of unreadable samples."""
         for name, value in state_dict.items():
             setattr(self.unreadable, name, value)

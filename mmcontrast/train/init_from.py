@@ -1,4 +1,4 @@
-"""Where training starts from: the weights of another model."""
+"""The weights that training begins with, copied from another model."""
 
 import sys
 from pathlib import Path
@@ -13,44 +13,48 @@ from mmcontrast.methods.base import Method
 from mmcontrast.models.loading import load
 
 
-def init_from(method: Method, name: str | Path) -> None:
-    """Copies the weights that ``method`` shares with another model, by name and shape; says so on stderr.
+def copy_shared_weights(method: Method, name: str | Path) -> None:
+    """Copies the weights that a method shares with another model, by name and shape; says so on stderr.
 
-    The other's encoder goes into each encoder of this one that shares no name with it, for instance SimCLR's into
-    DINO's student and teacher.
+    The encoder of the other model goes into each encoder of this one that shares no name with it, for instance
+    SimCLR's into the student and the teacher of DINO.
 
     Args:
-        method: changed in place.
-        name: a model for ``mmcontrast.load`` (a bundled name, a run or exported directory, ...) or a .safetensors file,
-            which may hold a part of the weights only.
+        method: Changed in place.
+        name: A model for ``mmcontrast.load`` (a bundled name, a run or exported directory), or a .safetensors file,
+            which may hold a part of the weights.
+
     Raises:
-        InputError: no such model, or it has nothing in common with ``method``.
+        InputError: There is no such model, or it has nothing in common with ``method``.
     """
-    given, own = _state(name), method.state_dict()
-    both = lambda weights: {key: x for key, x in weights.items() if key in own and own[key].shape == x.shape}
-    encoder = {key.removeprefix("encoder."): x for key, x in given.items() if key.startswith("encoder.")}
-    shared = both({f"{place}.{key}": x for place in _encoders(method) for key, x in encoder.items()}) | both(given)
+    source, own = _read_weights(name), method.state_dict()
+    encoder = {key.removeprefix("encoder."): x for key, x in source.items() if key.startswith("encoder.")}
+    candidates = {f"{prefix}.{key}": x for prefix in _encoder_names(method) for key, x in encoder.items()} | source
+    shared = {key: x for key, x in candidates.items() if key in own and own[key].shape == x.shape}
     if not shared:
         raise InputError(
             f"{name} has no weights in common with this {type(method).__name__}; it has "
-            f"{', '.join(list(given)[:3])}, ... and the method {', '.join(list(own)[:3])}, ..."
+            f"{', '.join(list(source)[:3])}, ... and the method {', '.join(list(own)[:3])}, ..."
         )
     method.load_state_dict(shared, strict=False)
     print(f"starting from {name}: {len(shared)} of {len(own)} tensors", file=sys.stderr)
 
 
-def _encoders(method: Method) -> list[str]:
-    """Where the method's encoders are, teachers among them, without their own parts."""
-    places: list[str] = []
-    for place, module in method.named_modules():
-        if isinstance(module, Encoder) and not any(place.startswith(f"{outer}.") for outer in places):
-            places.append(place)
-    return places
+def _encoder_names(method: Method) -> list[str]:
+    """Returns the names of the method's encoders, teachers among them, without encoders inside others."""
+    names: list[str] = []
+    for name, module in method.named_modules():
+        if isinstance(module, Encoder) and not any(name.startswith(f"{outer}.") for outer in names):
+            names.append(name)
+    return names
 
 
-def _state(name: str | Path) -> dict[str, Tensor]:
+def _read_weights(name: str | Path) -> dict[str, Tensor]:
+    """Returns the state of a model, or of an encoder under the prefix of a method's encoder."""
     if not str(name).endswith(".safetensors"):
-        return load(name).state_dict()
+        model = load(name)
+        prefix = "encoder." if isinstance(model, Encoder) else ""
+        return {f"{prefix}{key}": value for key, value in model.state_dict().items()}
     if not Path(name).is_file():
         raise InputError(f"{name}: no such file of weights to start from")
     try:

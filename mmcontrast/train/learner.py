@@ -12,10 +12,13 @@ from torch.optim import Optimizer
 from mmcontrast.methods.base import Method
 from mmcontrast.ops.distributed import world_size
 from mmcontrast.ops.random import derive_key
-from mmcontrast.train.init_from import init_from
+from mmcontrast.train.init_from import copy_shared_weights
 from mmcontrast.train.nonfinite_guard import NonFiniteGuard
 from mmcontrast.train.optim import OptimizerName, build_optimizer, parameter_groups
 from mmcontrast.train.schedule import Shape, cosine_ramp, learning_rate_factor
+
+# Settings of optimizers that no schedule changes.
+_CONSTANTS = ("betas", "eps", "momentum", "nesterov", "trust")
 
 
 class Learner(L.LightningModule):
@@ -25,27 +28,32 @@ class Learner(L.LightningModule):
     are functions of the step, so that a run resumed after any step is the same run.
 
     Args:
-        method: what to train.
+        method: The method to train.
         optimizer: "adamw", "sgd" or "lars".
-        lr: peak learning rate, for the batch size at hand (no hidden scaling).
-        weight_decay: on matrices and convolutions only.
-        final_weight_decay: where a cosine takes it by the end of the run; None: it stays.
-        betas: AdamW's averaging constants.
-        eps: AdamW's floor of the denominator.
-        momentum: of SGD and LARS.
-        nesterov: of SGD.
-        warmup: linear rise of the learning rate; below 1 a share of the run, else a number of steps.
-        schedule: of the learning rate after the warm-up: "cosine", "linear", "constant" or "step".
-        final_lr: learning rate at the end of a cosine or line, as a share of the peak.
-        milestones: shares of the run at which the "step" schedule drops.
-        gamma: factor of each drop.
-        layer_decay: factor on the learning rate per block from output to input; None: all alike.
-        lr_scale: name of a part of the method -> factor on its learning rate, for instance {image_encoder: 0.1}.
-        start: weights to begin with: a model for ``mmcontrast.load`` or a .safetensors file, of which those are taken
-            that the method has too, by name and shape.
-        max_skipped: optimizer steps with a non-finite loss or gradient to skip before giving up.
-        log_every: optimizer steps between two rows of metrics.
-        seed: of the randomness inside the method.
+        lr: Peak learning rate for the batch size at hand; nothing scales it.
+        weight_decay: Decay of the parameters that ``decay_all`` names, multiplied by the learning rate.
+        final_weight_decay: Weight decay at the end of the run, reached along a cosine; None keeps it constant.
+        decay_all: Whether biases, norms, positions and tokens decay too, as in MoCo's SGD; else only matrices and
+            convolutions do.
+        betas: Averaging constants of AdamW.
+        eps: Smallest denominator of AdamW.
+        momentum: Momentum of SGD and LARS.
+        nesterov: Whether SGD takes Nesterov's steps.
+        warmup: Length of the linear rise of the learning rate: below 1 a fraction of the run, else a number of steps.
+        warmup_from_zero: Whether the rise begins at 0, as for DINO, instead of one step above it, as for CLIP.
+        schedule: Shape of the learning rate after the warm-up: "cosine", "linear", "constant" or "step".
+        final_lr: Learning rate at the end of a cosine or line, as a fraction of the peak.
+        milestones: Fractions of the run at which the "step" schedule drops.
+        gamma: Factor of each drop.
+        layer_decay: Factor on the learning rate per block from output to input; None: no such factor.
+        lr_scale: Factors on the learning rate by prefix of parameter names, such as {image_encoder: 0.1}.
+        clip_each: Largest norm of the gradient of each parameter tensor by itself, as in DINO's code; None: no limit.
+            ``trainer.gradient_clip_val`` limits the norm of all gradients together.
+        init_from: Model or .safetensors file whose weights the method begins with, where names and shapes agree; any
+            name that ``mmcontrast.load`` takes.
+        max_skipped: Optimizer steps with a non-finite loss or gradient that are skipped before training fails.
+        log_every: Optimizer steps between two rows of metrics.
+        seed: Seed of the randomness inside the method.
     """
 
     def __init__(
@@ -55,57 +63,75 @@ class Learner(L.LightningModule):
         lr: float = 1e-3,
         weight_decay: float = 0.05,
         final_weight_decay: float | None = None,
+        decay_all: bool = False,
         betas: tuple[float, float] = (0.9, 0.98),
         eps: float = 1e-8,
         momentum: float = 0.9,
         nesterov: bool = False,
         warmup: float = 0.05,
+        warmup_from_zero: bool = False,
         schedule: Shape = "cosine",
         final_lr: float = 0.0,
         milestones: tuple[float, ...] = (),
         gamma: float = 0.1,
         layer_decay: float | None = None,
         lr_scale: dict[str, float] | None = None,
-        start: str | None = None,
+        clip_each: float | None = None,
+        init_from: str | None = None,
         max_skipped: int = 3,
         log_every: int = 10,
         seed: int = 0,
     ) -> None:
         super().__init__()
         self.method, self.optimizer, self.lr = method, optimizer, lr
-        self.weight_decay, self.final_weight_decay = weight_decay, final_weight_decay
+        self.weight_decay, self.final_weight_decay, self.decay_all = weight_decay, final_weight_decay, decay_all
         self.betas, self.eps, self.momentum, self.nesterov = betas, eps, momentum, nesterov
-        self.warmup, self.schedule, self.final_lr = warmup, schedule, final_lr
+        self.warmup, self.warmup_from_zero, self.schedule, self.final_lr = warmup, warmup_from_zero, schedule, final_lr
         self.milestones, self.gamma = milestones, gamma
-        self.layer_decay, self.lr_scale = layer_decay, lr_scale
-        self.start, self.log_every, self.seed = start, log_every, seed
+        self.layer_decay, self.lr_scale, self.clip_each = layer_decay, lr_scale, clip_each
+        self.init_from, self.log_every, self.seed = init_from, log_every, seed
         self.guard = NonFiniteGuard(self, max_skipped)
         self.scalars: dict[str, Tensor] = {}
 
     def setup(self, stage: str) -> None:
-        """Copies the weights to start from; a resumed run's own replace them afterwards."""
-        if stage == "fit" and self.start is not None:
-            init_from(self.method, self.start)
+        """Copies the weights to begin with; a resumed run replaces them by its own afterwards."""
+        if stage == "fit" and self.init_from is not None:
+            copy_shared_weights(self.method, self.init_from)
+
+    def parameter_groups(self) -> list[dict[str, Any]]:
+        """Returns the optimizer's groups of the parameters that are trained."""
+        return parameter_groups(
+            self.method, self.lr, self.weight_decay, self.layer_decay, self.lr_scale, decay_all=self.decay_all
+        )
 
     def configure_optimizers(self) -> Optimizer:
-        """Groups of the method's trainable parameters; the schedules act in ``optimizer_step``."""
-        groups = parameter_groups(self.method, self.lr, self.weight_decay, self.layer_decay, self.lr_scale)
+        """Builds the optimizer; the schedules act in ``optimizer_step``."""
         plugin = self.trainer.precision_plugin
         plain = isinstance(plugin, MixedPrecision) and (  # there Lightning neither unscales nor clips for fused kernels
             plugin.scaler is not None or bool(self.trainer.gradient_clip_val)
         )
         return build_optimizer(
-            self.optimizer, groups, self.lr, self.betas, self.eps, self.momentum, self.nesterov, fused=not plain
+            self.optimizer,
+            self.parameter_groups(),
+            self.lr,
+            self.betas,
+            self.eps,
+            self.momentum,
+            self.nesterov,
+            fused=not plain,
         )
 
     def on_train_start(self) -> None:
-        """Learns the length of the run; Lightning would leave a loaded method in evaluation mode."""
+        """Notes the length of the run; Lightning would leave a loaded method in evaluation mode."""
         self.method.train()
         self.total_steps = int(self.trainer.estimated_stepping_batches)
         self.guard.remember()
+        for optimizer in self.trainer.optimizers:  # a resumed run takes the settings of now, not of its checkpoint
+            for group in optimizer.param_groups:
+                group |= {name: optimizer.defaults[name] for name in _CONSTANTS if name in optimizer.defaults}
 
     def training_step(self, batch: dict[str, Any], batch_idx: int) -> Tensor:
-        """The method's loss; its other scalars are kept for the log."""
+        """Returns the loss of the method; its other scalars are stored for the log."""
         torch.manual_seed(derive_key(self.seed, self.current_epoch, batch_idx, self.global_rank))
         out = self.method(batch)
         self.guard.watch(out["loss"], batch)
@@ -127,10 +153,17 @@ class Learner(L.LightningModule):
         self.guard.check()
 
     def optimizer_step(self, epoch: int, batch_idx: int, optimizer: Any, optimizer_closure: Any = None) -> None:
-        """Sets the schedules, steps, then tells the method.  Lightning calls this once per accumulated batch."""
+        """Sets the schedules, steps, then tells the method; Lightning calls this once per optimizer step."""
         step = self.global_step
         factor = learning_rate_factor(
-            step, self.total_steps, self.warmup, self.schedule, self.final_lr, self.milestones, self.gamma
+            step,
+            self.total_steps,
+            self.warmup,
+            self.schedule,
+            self.final_lr,
+            self.milestones,
+            self.gamma,
+            self.warmup_from_zero,
         )
         end = self.weight_decay if self.final_weight_decay is None else self.final_weight_decay
         decay = cosine_ramp(self.weight_decay, end, step / self.total_steps)
@@ -144,7 +177,7 @@ class Learner(L.LightningModule):
         self._log(step + 1, self.lr * factor)
 
     def _log(self, step: int, lr: float) -> None:
-        """Every so many steps, the mean of the scalars over ranks goes to all loggers."""
+        """Sends the mean of the scalars over ranks to all loggers, every ``log_every`` steps."""
         if step % self.log_every and step != self.total_steps:
             return
         means = torch.stack([value.float() for value in self.scalars.values()])
@@ -160,9 +193,9 @@ class Learner(L.LightningModule):
             logger.log_metrics(values, step)
 
     def on_save_checkpoint(self, checkpoint: dict[str, Any]) -> None:
-        """The count of skipped steps outlives a resume."""
+        """Stores the number of skipped steps."""
         checkpoint["skipped_steps"] = self.guard.skipped
 
     def on_load_checkpoint(self, checkpoint: dict[str, Any]) -> None:
-        """Counterpart of ``on_save_checkpoint``."""
+        """Restores the number of skipped steps."""
         self.guard.skipped = checkpoint.get("skipped_steps", 0)

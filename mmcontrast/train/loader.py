@@ -1,5 +1,6 @@
-"""A DataLoader that goes on after any batch of an epoch, and says what happened when a worker dies or hangs."""
+"""A DataLoader that can go on after any batch of an epoch, and explains why a worker died or hung."""
 
+import contextlib
 import multiprocessing
 import os
 from collections.abc import Callable, Iterator
@@ -13,9 +14,16 @@ from mmcontrast.train.errors import TrainingError
 
 
 def start_worker(worker: int) -> None:
-    """One thread per worker: the workers themselves are the parallelism."""
+    """Prepares a worker: one thread, since the workers are the parallelism, and a process group of its own.
+
+    A signal to the group of the main process, such as Ctrl-C or a preemption, then leaves the workers alone until the
+    main process has saved its checkpoint and ends them.
+    """
     import cv2
 
+    if hasattr(os, "setpgid"):
+        with contextlib.suppress(OSError):
+            os.setpgid(0, 0)
     cv2.setNumThreads(0)
     torch.set_num_threads(1)
     os.environ["OMP_NUM_THREADS"] = "1"
@@ -25,8 +33,13 @@ class Loader(DataLoader[dict[str, Any]]):
     """Batches of one rank, drawn by a ``KeyedSampler``; its state is the number of samples that all ranks have drawn.
 
     Args:
-        batch_size: per rank.
-        timeout: seconds to wait for a batch before the run ends with an error; counts only with workers.
+        data: The samples.
+        sampler: The order of this rank.
+        batch_size: Samples per rank.
+        workers: Number of data processes.
+        collate: Turns samples into a batch.
+        drop_last: Whether to drop an incomplete last batch.
+        timeout: Seconds to wait for a batch before the run ends with an error; counts only with workers.
     """
 
     sampler: KeyedSampler
@@ -61,9 +74,9 @@ class Loader(DataLoader[dict[str, Any]]):
         self._resume: dict[str, int] = {}
 
     def __iter__(self) -> Iterator[dict[str, Any]]:  # type: ignore[override]
-        place, self._resume = self._resume, {}
-        same_epoch = place.get("epoch") == self.sampler.epoch
-        self.drawn = place["samples"] // (self.batch_size * self.sampler.world) if same_epoch else 0
+        position, self._resume = self._resume, {}
+        same_epoch = position.get("epoch") == self.sampler.epoch
+        self.drawn = position["samples"] // (self.batch_size * self.sampler.world) if same_epoch else 0
         self.sampler.start = self.drawn * self.batch_size
         try:
             for batch in super().__iter__():
@@ -73,15 +86,15 @@ class Loader(DataLoader[dict[str, Any]]):
             raise self._explained(error) from error
 
     def state_dict(self) -> dict[str, int]:
-        """How many samples of which epoch all ranks together have drawn."""
+        """Returns how many samples of which epoch all ranks together have drawn."""
         return {"epoch": self.sampler.epoch, "samples": self.drawn * self.batch_size * self.sampler.world}
 
     def load_state_dict(self, state: dict[str, int]) -> None:
-        """The next iteration goes on there, if it is of the same epoch."""
+        """Lets the next iteration go on there, if it is of the same epoch."""
         self._resume = dict(state)
 
     def keys(self, epoch: int) -> dict[int, int]:
-        """Folded key -> index of every sample of an epoch, for error messages."""
+        """Returns the index of every sample of an epoch by its key as a number, for messages."""
         return {SampleKey(i, epoch, self.sampler.seed).to_int(): i for i in range(len(self.sampler.data))}
 
     def _explained(self, error: RuntimeError) -> Exception:

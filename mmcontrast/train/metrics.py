@@ -9,6 +9,7 @@ import lightning.pytorch as L
 from lightning.pytorch.loggers import Logger
 from lightning.pytorch.utilities import rank_zero_only
 
+from mmcontrast.errors import InputError
 from mmcontrast.train.errors import replacing
 
 
@@ -90,13 +91,31 @@ class MetricsCSV(Logger):
             os.replace(self.part, self.path)
 
     def rewind(self, rows: int) -> None:
-        """Reads the file of an earlier run and forgets what came after its first ``rows`` rows."""
+        """Reads the file of an earlier run and forgets what came after its first ``rows`` rows.
+
+        Raises:
+            InputError: The file is damaged.
+        """
         if self.path.exists():
-            with self.path.open(newline="") as file:
-                table = [{k: float(v) for k, v in row.items() if v} for row in csv.DictReader(file)][:rows]
-            self.rows = [row | {"step": int(row["step"])} for row in table]
+            self.rows = self.read()[:rows]
             self._columns = list(dict.fromkeys(["step", *(k for row in self.rows for k in row)]))
             self._rewrite()
+
+    def read(self) -> list[dict[str, float]]:
+        """Returns the rows of the file.
+
+        Raises:
+            InputError: The file is damaged.
+        """
+        try:
+            with self.path.open(newline="", encoding="utf-8") as file:
+                table = [{k: float(v) for k, v in row.items() if v} for row in csv.DictReader(file)]
+            return [row | {"step": int(row["step"])} for row in table]
+        except (ValueError, KeyError, TypeError, AttributeError, OSError, csv.Error) as error:
+            raise InputError(
+                f"{self.path} is damaged and cannot be read ({str(error).splitlines()[0]}); mend it, or remove "
+                f"it to go on without the earlier rows"
+            ) from error
 
 
 class Curves(L.Callback):

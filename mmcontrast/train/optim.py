@@ -1,7 +1,7 @@
-"""Parameter groups and optimizers: who decays, who learns slower, and LARS."""
+"""Parameter groups (weight decay, layer decay, factors on the learning rate) and optimizers."""
 
 import re
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from typing import Any, Literal
 
 import torch
@@ -20,24 +20,39 @@ _NO_DECAY = re.compile(
 
 
 def decays(name: str, parameter: Tensor) -> bool:
-    """Weight decay is for matrices and convolutions: no norm, bias, scale, position or learned token."""
+    """Returns whether a parameter is a matrix or convolution, and no norm, bias, scale, position or learned token."""
     return parameter.ndim >= 2 and not _NO_DECAY.search(name)
 
 
 def layer_scales(module: nn.Module, decay: float) -> dict[str, float]:
-    """Learning-rate factors that fall by ``decay`` per block from each tower's output to its input (BEiT, 2106.08254).
+    """Returns factors on the learning rate that fall by ``decay`` per block from a tower's output to its input.
 
-    With depths 0 (stem) to L + 1 (what follows the blocks), depth d gets decay^(L + 1 - d); parameters outside towers,
-    such as heads, get 1.
+    With depths 0 (stem) to L + 1 (the norm that follows the blocks), depth d gets decay^(L + 1 - d) (BEiT, 2106.08254).
+    Parameters outside towers, such as heads, get 1.
+
+    Args:
+        module: The method.
+        decay: Factor per block.
+
+    Returns:
+        The factors by parameter name.
     """
     scales = {name: 1.0 for name, _ in module.named_parameters()}
     for prefix, tower in module.named_modules():
         if isinstance(tower, Tower):
-            ids = tower.layer_ids()
+            ids = _with_norm_apart(tower.layer_ids())
             scales |= {
                 f"{prefix}.{name}".lstrip("."): decay ** (max(ids.values()) - depth) for name, depth in ids.items()
             }
     return scales
+
+
+def _with_norm_apart(ids: dict[str, int]) -> dict[str, int]:
+    """Returns depths in which the norm after the last block is a layer of its own; timm counts it to that block."""
+    top = max(ids.values())
+    last = [name for name, depth in ids.items() if depth == top]
+    after = [name for name in last if not re.search(r"\.\d+\.", name)]
+    return ids | dict.fromkeys(after, top + 1) if 0 < len(after) < len(last) else ids
 
 
 def parameter_groups(
@@ -46,16 +61,23 @@ def parameter_groups(
     weight_decay: float,
     layer_decay: float | None = None,
     lr_scale: Mapping[str, float] | None = None,
+    decay_all: bool = False,
 ) -> list[dict[str, Any]]:
-    """Optimizer groups of the parameters that require a gradient.
+    """Returns the optimizer groups of the parameters that require a gradient.
 
     Args:
-        layer_decay: see ``layer_scales``.
-        lr_scale: prefix of parameter names -> factor on their learning rate; the longest prefix counts.
+        module: The method.
+        lr: Peak learning rate.
+        weight_decay: Weight decay of the parameters that ``decays`` names.
+        layer_decay: Factor per block, see ``layer_scales``; None: no such factor.
+        lr_scale: Factors on the learning rate by prefix of parameter names; the longest prefix counts.
+        decay_all: Whether all parameters decay.
+
     Returns:
         Groups with ``params``, ``lr``, ``weight_decay`` and, for schedules, ``lr_scale`` and ``decays``.
+
     Raises:
-        InputError: nothing to train, or a prefix that no parameter has.
+        InputError: There is nothing to train, or no parameter has one of the prefixes.
     """
     named = {name: p for name, p in module.named_parameters() if p.requires_grad}
     if not named:
@@ -74,7 +96,7 @@ def parameter_groups(
     for name, parameter in named.items():
         factors = [lr_scale[prefix] for prefix in prefixes if lr_scale and name.startswith(prefix)]
         scale = scales[name] * (factors[0] if factors else 1.0)
-        decaying = decays(name, parameter)
+        decaying = decay_all or decays(name, parameter)
         group = groups.setdefault(
             (decaying, scale),
             {
@@ -89,13 +111,24 @@ def parameter_groups(
     return list(groups.values())
 
 
-class LARS(Optimizer):
-    """Layer-wise adaptive rate scaling (You, Gitman and Ginsburg 2017, 1708.03888, algorithm 1) over SGD with momentum.
+def clip_each_gradient(parameters: Iterable[Tensor], limit: float) -> None:
+    """Shortens the gradient of each parameter tensor to a norm of at most ``limit``, as DINO's code does."""
+    gradients = [p.grad for p in parameters if p.grad is not None]
+    factors = [(limit / (norm + 1e-6)).clamp(max=1.0) for norm in torch._foreach_norm(gradients)]
+    torch._foreach_mul_(gradients, factors)
 
-    Groups with ``decays`` false (norms, biases) take plain momentum steps, as in SimCLR.
+
+class LARS(Optimizer):
+    """SGD with momentum and layer-wise adaptive rates (LARS; You, Gitman and Ginsburg 2017, 1708.03888, algorithm 1).
+
+    Groups whose ``decays`` is False (norms, biases) take plain momentum steps, as in SimCLR.
 
     Args:
-        trust: the coefficient eta.
+        groups: Groups of ``parameter_groups``.
+        lr: Learning rate.
+        momentum: Momentum.
+        weight_decay: Weight decay.
+        trust: The coefficient eta.
     """
 
     def __init__(
@@ -107,7 +140,7 @@ class LARS(Optimizer):
 
     @torch.no_grad()
     def step(self, closure: Callable[[], Any] | None = None) -> Any:
-        """One step; parameters without a gradient stay as they are."""
+        """Takes one step; parameters without a gradient stay as they are."""
         result = None
         if closure is not None:
             with torch.enable_grad():
@@ -144,7 +177,18 @@ def build_optimizer(
     nesterov: bool = False,
     fused: bool = True,
 ) -> Optimizer:
-    """AdamW (fused kernels unless told otherwise), SGD with momentum, or LARS."""
+    """Returns AdamW, SGD with momentum, or LARS.
+
+    Args:
+        name: "adamw", "sgd" or "lars".
+        groups: Groups of ``parameter_groups``.
+        lr: Learning rate.
+        betas: Averaging constants of AdamW.
+        eps: Smallest denominator of AdamW.
+        momentum: Momentum of SGD and LARS.
+        nesterov: Whether SGD takes Nesterov's steps.
+        fused: Whether AdamW uses its fused kernels.
+    """
     if name == "adamw":
         return torch.optim.AdamW(groups, lr=lr, betas=betas, eps=eps, fused=fused)
     if name == "sgd":

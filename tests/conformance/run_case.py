@@ -18,7 +18,7 @@ def run(name: str, folder: Path, workers: int, accumulate: int, resume: bool, ep
     fit(
         case.build(),
         data,
-        run_dir=folder,
+        out=folder,
         resume=resume,
         save_every=1,
         seed=3,

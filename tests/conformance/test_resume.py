@@ -34,7 +34,7 @@ def train(case: Case, folder: Path, accumulate: int = 1, **options: Any) -> None
     fit(
         case.build(),
         data,
-        run_dir=folder,
+        out=folder,
         seed=3,
         lr=case.lr,
         log_every=1,

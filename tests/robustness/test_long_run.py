@@ -42,7 +42,7 @@ def test_memory_is_flat(config: str, tmp_path: Path):
         "--trainer.accelerator=cpu",
         "--model.log_every=10",
     ]
-    command = ["-m", "mmcontrast", "fit", "-c", f"configs/smoke/{config}.yaml", "--run-dir", str(tmp_path / "run")]
+    command = ["-m", "mmcontrast", "fit", "-c", f"configs/smoke/{config}.yaml", "--out", str(tmp_path / "run")]
     child = subprocess.Popen([sys.executable, *command, *flags, *quiet], cwd=ROOT)
     samples: list[tuple[int, float]] = []
     while child.poll() is None:

@@ -16,7 +16,7 @@ from mmcontrast.errors import InputError
 from mmcontrast.inference.cache import load_array
 from mmcontrast.models.loading import load
 from mmcontrast.train.checkpoint import AtomicCheckpointIO
-from mmcontrast.train.init_from import init_from
+from mmcontrast.train.init_from import copy_shared_weights
 from tests.conformance.cases import CASES
 
 ROOT = Path(__file__).parents[2]
@@ -137,7 +137,7 @@ def test_a_trap_is_refused_and_does_not_spring(door: str, tmp_path: Path):
         load(name)
     assert not trap.marker.exists()
     with pytest.raises(InputError):
-        init_from(CASES["MoCo"].build(), name)
+        copy_shared_weights(CASES["MoCo"].build(), name)
     assert not trap.marker.exists()
 
 

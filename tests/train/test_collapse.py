@@ -14,7 +14,7 @@ from mmcontrast.train.fitting import fit
 def run(method, augment, tmp_path, **options):
     data = Data(ToyImages(32, 16), augment=augment, batch_size=8, workers=0)
     watch = CollapseWatch(every=2)
-    fit(method, data, run_dir=tmp_path, max_epochs=2, accelerator="cpu", callbacks=[watch], logger=False, **options)
+    fit(method, data, out=tmp_path, max_epochs=2, accelerator="cpu", callbacks=[watch], logger=False, **options)
     with (tmp_path / "metrics.csv").open(newline="") as file:
         return list(csv.DictReader(file))
 

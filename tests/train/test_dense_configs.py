@@ -29,7 +29,7 @@ def test_the_papers_config_trains_on_pdc_scenes(tmp_path, monkeypatch):
         "trainer.accelerator": "cpu",
     }
     options = [text for name, value in small.items() for text in (f"--{name}", value)]
-    assert main(["fit", "-c", str(CONFIGS / "pdc.yaml"), "--run-dir", "run", *options]) == 0
+    assert main(["fit", "-c", str(CONFIGS / "pdc.yaml"), "--out", "run", *options]) == 0
     with open("run/metrics.csv", newline="") as stream:
         last = list(csv.DictReader(stream))[-1]
     assert int(last["step"]) == 1

@@ -25,7 +25,7 @@ def run(tmp_path_factory: pytest.TempPathFactory) -> Path:
     config = str(ROOT / "configs/smoke/rotation.yaml")
     short = ["--data.train.init_args.length=64", "--trainer.max_epochs=3", "--trainer.enable_progress_bar=false"]
     every = ["--trainer.callbacks.every=2", "--trainer.callbacks.count=5"]
-    assert main(["fit", "-c", config, "--run-dir", str(folder), *short, *every]) == 0
+    assert main(["fit", "-c", config, "--out", str(folder), *short, *every]) == 0
     return folder
 
 

@@ -29,7 +29,7 @@ NAMES = (
 def test_a_smoke_run_can_be_loaded(name: str, tmp_path: Path):
     config = str(ROOT / "configs/smoke" / f"{name}.yaml")
     short = ["--data.train.init_args.length=64", "--trainer.max_epochs=1", "--trainer.enable_progress_bar=false"]
-    assert main(["fit", "-c", config, "--run-dir", str(tmp_path / "run"), *short]) == 0
+    assert main(["fit", "-c", config, "--out", str(tmp_path / "run"), *short]) == 0
     trained = torch.load(tmp_path / "run/last.ckpt", weights_only=True)["state_dict"]
     for key, value in load(tmp_path / "run").state_dict().items():
         assert torch.equal(value, trained[f"method.{key}"]), key

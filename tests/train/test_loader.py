@@ -155,5 +155,5 @@ def test_validation_sees_the_same_keys_in_every_epoch(tmp_path):
 
     data = Data(Points(16), val=Points(12), batch_size=8, workers=0)
     quiet = {"logger": False, "enable_progress_bar": False, "accelerator": "cpu", "num_sanity_val_steps": 0}
-    fit(Look(), data, run_dir=tmp_path, max_epochs=2, **quiet)
+    fit(Look(), data, out=tmp_path, max_epochs=2, **quiet)
     assert seen == [[SampleKey(i).to_int() for i in range(8)], [SampleKey(i).to_int() for i in range(8, 12)]] * 2

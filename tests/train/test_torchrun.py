@@ -30,7 +30,7 @@ def torchrun(ranks: int, folder: Path, *flags: str) -> list[str]:
         "fit",
         "-c",
         str(config),
-        "--run-dir",
+        "--out",
         str(folder),
         f"--trainer.devices={ranks}",
         *flags,

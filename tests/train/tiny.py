@@ -70,5 +70,5 @@ def train(folder: Path, method: Method | None = None, data: Dataset | None = Non
     module = Data(
         data or Points(), batch_size=8, workers=options.pop("workers", 0), timeout=options.pop("timeout", 110.0)
     )
-    fit(method, module, run_dir=folder, **{"max_epochs": 1, "log_every": 1} | quiet | options)
+    fit(method, module, out=folder, **{"max_epochs": 1, "log_every": 1} | quiet | options)
     return method
