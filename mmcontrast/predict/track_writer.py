@@ -1,7 +1,7 @@
 """Tracking of a video into files, frame by frame; the caller may show progress and stop at any frame."""
 
 import csv
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import nullcontext
 from pathlib import Path
 from typing import Any, Literal
@@ -10,8 +10,8 @@ from mmcontrast.data.io.decode import ImageSource
 from mmcontrast.data.io.masks import write_mask
 from mmcontrast.data.io.video import CurrentFrame, Video
 from mmcontrast.data.io.video_writer import VideoWriter
-from mmcontrast.predict.track import LabelPropagator
-from mmcontrast.predict.tracker import MaskArray, PointsLike
+from mmcontrast.predict.track import LabelPropagator, Masks
+from mmcontrast.predict.tracker import PointsLike
 from mmcontrast.viz.overlay import PointDrawer, draw_masks
 
 Kind = Literal["masks", "points", "colors"]
@@ -28,8 +28,8 @@ def write_tracked(
             overlay only.
         track: The tracker.
         video: An open video.
-        first: The annotation of the first frame: (H, W) object ids, points (x, y), or the frame in color (None stands
-            for the frame as it is).
+        first: The annotation of the first frame: (H, W) object ids, or {number: ids} of any frames; points (x, y); or
+            the frame in color (None stands for the frame as it is).
         out: A folder that exists.
         overlay: The .mp4 file for the video with the results drawn on it; None for no such file.
 
@@ -42,13 +42,14 @@ def write_tracked(
 
 
 def _write_masks(
-    track: LabelPropagator, video: CurrentFrame, mask: MaskArray, out: Path, overlay: VideoWriter | None
+    track: LabelPropagator, video: CurrentFrame, mask: Masks, out: Path, overlay: VideoWriter | None
 ) -> Iterator[None]:
     (out / "masks").mkdir(parents=True, exist_ok=True)
+    in_order = not isinstance(mask, Mapping) or list(mask) == [0]  # else frames are read in both directions
     for number, ids in enumerate(track.iter_masks(video, mask)):
         write_mask(out / "masks" / f"{number:05d}.png", ids)
         if overlay:
-            overlay.write(draw_masks(video.frame, ids))
+            overlay.write(draw_masks(video.frame if in_order else video[number], ids))
         yield
 
 

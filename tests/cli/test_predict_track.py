@@ -98,6 +98,24 @@ def test_a_video_is_never_written_over(clip, tmp_path, capsys):
         assert (tmp_path / name).read_bytes() == before
 
 
+def test_masks_of_several_frames(clip, tmp_path, capsys):
+    folder, masks = clip
+    last = FRAMES - 1
+    write_mask(tmp_path / "last.png", masks[last])
+    given = ("--video", folder / "clip.mp4", "--out", tmp_path / "out", "--mask", f"{last}={tmp_path / 'last.png'}")
+    assert run(*given) == 0
+    first = read_mask(tmp_path / "out" / "masks" / "00000.png")
+    assert np.logical_and(first, masks[0]).sum() / np.logical_or(first, masks[0]).sum() > 0.8
+    assert (read_mask(tmp_path / "out" / "masks" / f"{last:05d}.png") == masks[last]).all()
+    assert len(VideoFile(tmp_path / "out" / "overlay.mp4")) == FRAMES
+    assert run(*given, "--overwrite", "--mask", folder / "first.png") == 0
+    assert (read_mask(tmp_path / "out" / "masks" / "00000.png") == masks[0]).all()
+    assert run(*given, "--overwrite", "--mask", f"{last}={folder / 'first.png'}") == 2
+    assert f"frame {last} has a mask already" in capsys.readouterr().err
+    assert run(*given, "--overwrite", "--mask", f"{FRAMES}={folder / 'first.png'}") == 2
+    assert f"mask of frame {FRAMES}" in capsys.readouterr().err
+
+
 def test_mistakes_have_one_sentence(clip, tmp_path, capsys):
     folder, _ = clip
     write_mask(tmp_path / "small.png", np.ones((5, 7), np.uint8))
