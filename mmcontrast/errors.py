@@ -8,11 +8,14 @@ class InputError(ValueError):
 def summarize(error: BaseException, limit: int = 200) -> str:
     """Returns the first line of an error's message, cut to ``limit`` characters, for use in another message.
 
-    >>> summarize(RuntimeError("Error(s) in loading state_dict for ResNet:\\n  Missing key(s): ..."))
-    'Error(s) in loading state_dict for ResNet'
+    If that line ends in a colon, the next one is added.
+
+    >>> summarize(RuntimeError("The weights do not fit:\\n  fc.bias is missing.\\n  Traceback ..."))
+    'The weights do not fit: fc.bias is missing'
     >>> summarize(KeyError())
     'KeyError'
     """
     lines = [line.strip() for line in str(error).splitlines() if line.strip()]
-    line = lines[0].rstrip(" .:") if lines else type(error).__name__
+    count = 2 if lines and lines[0].endswith(":") else 1
+    line = " ".join(lines[:count]).rstrip(" .:") or type(error).__name__
     return line if len(line) <= limit else f"{line[: limit - 3]}..."

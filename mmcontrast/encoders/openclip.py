@@ -1,14 +1,14 @@
-"""The towers of open_clip (https://github.com/mlfoundations/open_clip), each with its own projection."""
+"""The towers of open_clip (https://github.com/mlfoundations/open_clip), each with its projection."""
 
 import json
 from collections.abc import Sequence
 from pathlib import Path
-from pickle import UnpicklingError
 from typing import Any
 
 import open_clip
 import torch
 import torch.nn.functional as F
+from huggingface_hub.errors import HfHubHTTPError
 from open_clip.model import _build_text_tower, _build_vision_tower
 from open_clip.timm_model import TimmModel
 from open_clip.tokenizer import SimpleTokenizer
@@ -19,20 +19,23 @@ from torch import Tensor, nn
 
 from mmcontrast.encoders.base import Encoder, TextEncoder, Tokenizer
 from mmcontrast.encoders.timm import drop_patches
-from mmcontrast.errors import InputError
+from mmcontrast.errors import InputError, summarize
 
 
 class OpenClipImage(Encoder):
-    """The image tower of an open_clip architecture, its projection included; weights are random until loaded.
+    """The image tower of an open_clip architecture with its projection; its weights are random until others are loaded.
 
     Args:
-        arch: a name of ``open_clip.list_models()``, "hf-hub:USER/REPO", or a folder with open_clip_config.json.
-        preprocessing: open_clip's ``mean``, ``std``, ``interpolation``, ``resize_mode``; None: the folder's, or
-            open_clip's defaults.
+        arch: A name of ``open_clip.list_models()``, "hf-hub:USER/REPO", or a folder with open_clip_config.json.
+        preprocessing: Values of ``mean``, ``std``, ``interpolation`` and ``resize_mode`` of open_clip; None is that of
+            the folder, or the default of open_clip.
+
+    Raises:
+        InputError: There is no such architecture.
     """
 
     def __init__(self, arch: str, preprocessing: dict[str, Any] | None = None) -> None:
-        config, own_preprocessing = _config(arch)
+        config, own_preprocessing = read_config(arch)
         self._config = config
         self._preprocessing = merge_preprocess_dict(PreprocessCfg(), own_preprocessing | (preprocessing or {}))
         super().__init__(self._preprocessing["mean"], self._preprocessing["std"])
@@ -46,13 +49,20 @@ class OpenClipImage(Encoder):
         self.crop = "squash" if self._preprocessing["resize_mode"] == "squash" else "center"
 
     def forward(self, image: Tensor) -> Tensor:
-        """(B, 3, S, S) in [0, 1] with S the image size -> (B, D)."""
-        return self.net(self.normalize(image))
+        """Computes vectors (B, D) of images (B, 3, S, S) in [0, 1], where S is the image size."""
+        pooled: Tensor = self.net(self.normalize(image))
+        return pooled
 
     def grid(self, image: Tensor) -> Tensor:
-        """(B, 3, H, W) in [0, 1] -> (B, D, ceil(H / stride), ceil(W / stride)), joint space (MaskCLIP, 2112.01071).
+        """Computes features of cells in the joint space of images and texts (MaskCLIP, 2112.01071).
 
-        The tower's positions are fixed: an image of another size is seen at the tower's, and its grid resampled.
+        The positions of the tower are fixed, so images of another size are resized and their grid is resampled.
+
+        Args:
+            image: Images (B, 3, H, W) in [0, 1].
+
+        Returns:
+            Features (B, D, ceil(H / stride), ceil(W / stride)).
         """
         size = [-(-side // self.stride) for side in image.shape[-2:]]
         x = F.interpolate(image, self.net.image_size, mode="bilinear", antialias=True)
@@ -71,67 +81,72 @@ class OpenClipImage(Encoder):
         return F.interpolate(cells.movedim(-1, 1), size, mode="bilinear", align_corners=False)
 
     def drop_patches(self, rate: float) -> None:
-        """While training, leave out a random share ``rate`` of each image's patches (FLIP, 2212.00794)."""
+        """Leaves out a random fraction ``rate`` of each image's patches while training (FLIP, 2212.00794)."""
         if isinstance(self.net, TimmModel):
             drop_patches(self.net.trunk, rate)
         elif isinstance(self.net, VisionTransformer):
             self.net.patch_dropout = open_clip.transformer.PatchDropout(rate)
         else:
-            raise InputError("A ResNet has no patches to drop; patch_dropout is for vision transformers")
+            raise InputError("A ResNet has no patches to drop; patch_dropout is for vision transformers.")
 
     def layer_ids(self) -> dict[str, int]:
-        """Name of each parameter -> its depth; the projection is the last."""
+        """Returns the depth of each parameter by its name; the projection is the last layer."""
         return _projection_last(super().layer_ids(), "net.proj")
 
     def save_files(self, folder: Path) -> dict[str, Any]:
-        """Write open_clip_config.json to ``folder/open_clip``."""
+        """Writes open_clip_config.json to ``folder/open_clip``."""
         return _save(folder, self._config, self._preprocessing) | {"preprocessing": None}
 
 
 class OpenClipText(TextEncoder):
-    """The text tower of an open_clip architecture with its tokenizer; weights are random until loaded.
+    """The text tower of an open_clip architecture with its tokenizer; its weights are random until others are loaded.
 
     Args:
-        arch: as for the image tower.
+        arch: A name of ``open_clip.list_models()``, "hf-hub:USER/REPO", or a folder with open_clip_config.json.
+
+    Raises:
+        InputError: There is no such architecture.
     """
 
     tokenizer: "OpenClipTokenizer"
 
     def __init__(self, arch: str) -> None:
         super().__init__()
-        self._config, self._preprocessing = _config(arch)
+        self._config, self._preprocessing = read_config(arch)
         text = self._config["text_cfg"] | {"hf_model_pretrained": False}
         self.net = _build_text_tower(self._config["embed_dim"], text, self._config.get("quick_gelu", False))
         self.dim = self._config["embed_dim"]
-        # Nothing attends to the padding of a causal tower read at its end token, so that short texts may stay short.
+        # In a causal tower that is read at its end token nothing attends to the padding, so short texts stay short.
         self._short = (
             isinstance(self.net, TextTransformer)
             and self.net.attn_mask is not None
             and self.net.cls_emb is None
             and self.net.pool_type == "argmax"
         )
-        source = open_clip.get_tokenizer(_schema(arch))
+        source = open_clip.get_tokenizer(schema(arch))
         self.tokenizer = OpenClipTokenizer(source, self._short and isinstance(source, SimpleTokenizer))
 
     def forward(self, tokens: Tensor) -> Tensor:
-        """(B, L) int64 -> (B, D)."""
+        """Computes vectors (B, D) of tokenized texts (B, L) int64."""
         if not self._short:
-            return self.net(tokens)
+            padded: Tensor = self.net(tokens)
+            return padded
         length = tokens.shape[1]
         x = self.net.token_embedding(tokens) + self.net.positional_embedding[:length]  # (B, L, W)
         x = self.net.transformer(x, attn_mask=self.net.attn_mask[:length, :length])
-        end = self.net.ln_final(x[torch.arange(len(x), device=x.device), tokens.argmax(1)])  # (B, W)
+        end: Tensor = self.net.ln_final(x[torch.arange(len(x), device=x.device), tokens.argmax(1)])  # (B, W)
         project = self.net.text_projection
         if project is None:
             return end
-        return project(end) if isinstance(project, nn.Linear) else end @ project
+        projected: Tensor = project(end) if isinstance(project, nn.Linear) else end @ project
+        return projected
 
     def layer_ids(self) -> dict[str, int]:
-        """Name of each parameter -> its depth; the projection is the last."""
+        """Returns the depth of each parameter by its name; the projection is the last layer."""
         return _projection_last(super().layer_ids(), "net.text_projection")
 
     def save_files(self, folder: Path) -> dict[str, Any]:
-        """Write open_clip_config.json, and a tokenizer that open_clip lacks, to ``folder/open_clip``."""
+        """Writes open_clip_config.json, and a tokenizer that open_clip lacks, to ``folder/open_clip``."""
         arguments = _save(folder, self._config, self._preprocessing)
         if not isinstance(self.tokenizer.source, SimpleTokenizer):
             self.tokenizer.source.tokenizer.save_pretrained(folder / "open_clip")
@@ -139,11 +154,11 @@ class OpenClipText(TextEncoder):
 
 
 class OpenClipTokenizer(Tokenizer):
-    """open_clip's own byte-pair tokenizer, or its wrapper of one of transformers.
+    """The byte-pair tokenizer of open_clip, or its wrapper of a tokenizer of transformers.
 
     Args:
-        source: open_clip's tokenizer.
-        short: pad to the longest text only, which ends with the highest of its ids.
+        source: The tokenizer of open_clip.
+        short: Whether to pad to the longest text only; the end token must have the largest id.
     """
 
     def __init__(self, source: Any, short: bool = False) -> None:
@@ -151,77 +166,58 @@ class OpenClipTokenizer(Tokenizer):
         self.pad = 0 if isinstance(source, SimpleTokenizer) else source.tokenizer.pad_token_id
 
     def __call__(self, texts: Sequence[str]) -> Tensor:
-        """B strings -> (B, L) int64."""
+        """Tokenizes B texts; returns (B, L) int64."""
         tokens = self.source(list(texts)).to(torch.int64)
         return tokens[:, : int(tokens.argmax(1).max()) + 1] if self.short and len(tokens) else tokens
 
     def count(self, text: str) -> int:
-        """Tokens that ``text`` needs, its start and end included."""
+        """Returns the number of tokens that ``text`` needs, its start and its end included."""
         if isinstance(self.source, SimpleTokenizer):
             return len(self.source.encode(text)) + 2
         return len(self.source.tokenizer(text).input_ids)
 
 
-def read_checkpoint(arch: str, pretrained: str | Path) -> tuple[OpenClipImage, OpenClipText, dict[str, Tensor]]:
-    """A checkpoint of open_clip -> its towers, and its scale (and bias)."""
-    arch = with_activation(arch, str(pretrained))
-    _config(arch)
-    try:
-        model = open_clip.create_model(
-            _schema(arch), pretrained=str(pretrained) or None, force_custom_text=True, require_pretrained=True
-        )
-    except UnpicklingError as error:
-        raise InputError(f"{pretrained} holds more than tensors, and is not loaded") from error
-    except (RuntimeError, OSError, ValueError) as error:
-        tags = ", ".join(open_clip.list_pretrained_tags_by_model(arch)) or "none"
-        raise InputError(
-            f"No weights {str(pretrained)!r} for open_clip's {arch!r}: {error}. Give a file, or a tag "
-            f"of this architecture: {tags}"
-        ) from error
-    preprocessing = {k: v for k, v in model.visual.preprocess_cfg.items() if k not in ("size", "mode", "fill_color")}
-    image, text = OpenClipImage(arch, preprocessing), OpenClipText(arch)
-    image.net.load_state_dict(model.visual.state_dict())
-    text.net.load_state_dict(model.text.state_dict())
-    scalars = {"log_scale": model.logit_scale.detach()}
-    if model.logit_bias is not None:
-        scalars["bias"] = model.logit_bias.detach()
-    return image, text, scalars
-
-
-def with_activation(arch: str, tag: str) -> str:
-    """The QuickGELU variant of an architecture, if the tag's weights were trained with it; open_clip only warns."""
-    variant = f"{arch}-quickgelu"
-    trained_so = open_clip.get_pretrained_cfg(arch, tag).get("quick_gelu", False)
-    return variant if trained_so and variant in open_clip.list_models() else arch
-
-
-def _schema(arch: str) -> str:
+def schema(arch: str) -> str:
+    """Returns the name by which open_clip knows an architecture or a folder."""
     return f"local-dir:{arch}" if Path(arch).is_dir() else arch
 
 
-def _config(arch: str) -> tuple[dict[str, Any], dict[str, Any]]:
-    """The architecture's ``model_cfg`` and, from a folder, its ``preprocess_cfg``."""
+def read_config(arch: str) -> tuple[dict[str, Any], dict[str, Any]]:
+    """Reads the config of an architecture.
+
+    Args:
+        arch: A name, "hf-hub:USER/REPO", or a folder.
+
+    Returns:
+        Its ``model_cfg``, and the ``preprocess_cfg`` of a folder.
+
+    Raises:
+        InputError: There is no such architecture, or it is a CoCa model.
+    """
     try:
-        config = open_clip.get_model_config(_schema(arch))
-    except (OSError, RuntimeError) as error:
-        raise InputError(f"{arch} has no readable open_clip_config.json: {error}") from error
+        config = open_clip.get_model_config(schema(arch))
+    except (OSError, RuntimeError, ValueError, TypeError, AttributeError, HfHubHTTPError) as error:
+        raise InputError(f"{arch} has no readable open_clip_config.json: {summarize(error)}.") from error
     if config is None:
-        raise InputError(f"open_clip has no architecture {arch!r}; see open_clip.list_models(), or give a folder")
+        raise InputError(f"open_clip has no architecture {arch!r}; see open_clip.list_models(), or give a folder.")
+    if not isinstance(config, dict) or not {"embed_dim", "vision_cfg", "text_cfg"} <= config.keys():
+        raise InputError(f"The open_clip_config.json of {arch} lacks embed_dim, vision_cfg or text_cfg.")
     if "multimodal_cfg" in config:
-        raise InputError(f"{arch} is a CoCa model; only open_clip's two-tower models load here")
+        raise InputError(f"{arch} is a CoCa model; only open_clip's two-tower models load here.")
     folder = Path(arch) / "open_clip_config.json"
     preprocessing = json.loads(folder.read_text()).get("preprocess_cfg", {}) if folder.is_file() else {}
     return config, preprocessing
 
 
 def _save(folder: Path, config: dict[str, Any], preprocessing: dict[str, Any]) -> dict[str, Any]:
-    place = folder / "open_clip" / "open_clip_config.json"
-    place.parent.mkdir(parents=True, exist_ok=True)
-    place.write_text(json.dumps({"model_cfg": config, "preprocess_cfg": preprocessing}, indent=2))
+    """Writes the config of a tower; returns the constructor arguments that point to it."""
+    path = folder / "open_clip" / "open_clip_config.json"
+    path.parent.mkdir(parents=True, exist_ok=True)
+    path.write_text(json.dumps({"model_cfg": config, "preprocess_cfg": preprocessing}, indent=2))
     return {"arch": "./open_clip"}
 
 
 def _projection_last(ids: dict[str, int], prefix: str) -> dict[str, int]:
-    """open_clip registers a projection before the blocks that it follows."""
+    """Moves the projection to the last layer, since open_clip registers it before the blocks."""
     last = max(ids.values())
     return {name: last if name.startswith(prefix) else depth for name, depth in ids.items()}

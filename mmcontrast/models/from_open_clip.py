@@ -6,7 +6,7 @@ from typing import Any
 from torch import Tensor
 
 from mmcontrast.encoders.base import Encoder, TextEncoder
-from mmcontrast.encoders.openclip import read_checkpoint
+from mmcontrast.encoders.openclip_checkpoint import read_checkpoint
 from mmcontrast.methods.clip import CLIP
 from mmcontrast.methods.siglip import SigLIP
 

@@ -1,11 +1,13 @@
 import pickle
 
+import open_clip
 import pytest
 import torch
 
 from mmcontrast.encoders import OpenClipImage, OpenClipText
-from mmcontrast.encoders.openclip import with_activation
+from mmcontrast.encoders.openclip_checkpoint import with_activation
 from mmcontrast.errors import InputError
+from mmcontrast.models import load
 from tests import checkpoints
 
 VISION = {
@@ -16,7 +18,7 @@ VISION = {
 
 
 @pytest.mark.parametrize("kind", VISION)
-def test_towers_of_every_kind_have_both_faces(tmp_path, kind):
+def test_towers_of_every_kind_have_both_outputs(tmp_path, kind):
     checkpoints.save_open_clip(tmp_path, vision=VISION[kind])
     encoder = OpenClipImage(str(tmp_path)).eval()
     size = VISION[kind]["image_size"]
@@ -89,3 +91,31 @@ def test_activation_is_that_of_the_weights():
 def test_unknown_architecture_is_refused():
     with pytest.raises(InputError, match="no architecture 'ViT-Z-99'"):
         OpenClipImage("ViT-Z-99")
+
+
+def test_files_of_openai_get_their_activation_and_other_architectures_are_refused(tmp_path, monkeypatch):
+    small = {"embed_dim": 8, "vision_cfg": VISION["vit"]}
+    small["text_cfg"] = {"context_length": 12, "vocab_size": 49408, "width": 16, "heads": 2, "layers": 2}
+    wide = {**small, "vision_cfg": {**VISION["vit"], "width": 32}}
+    deep = {**small, "text_cfg": {**small["text_cfg"], "width": 32, "layers": 3}}
+    models = {"tiny": small, "tiny-quickgelu": {**small, "quick_gelu": True}, "wide": wide, "deep": deep}
+    models["resnet"] = {**small, "vision_cfg": VISION["resnet"]}
+    monkeypatch.setattr("open_clip.factory._MODEL_CONFIGS", models)
+    monkeypatch.setattr(open_clip, "list_models", lambda: list(models))
+    torch.manual_seed(0)
+    source = open_clip.CLIP(**models["tiny-quickgelu"]).eval()
+    torch.save(source.state_dict(), tmp_path / "open_clip.pt")
+    settings = {"input_resolution": 32, "context_length": 12, "vocab_size": 49408}
+    state = source.state_dict() | {key: torch.tensor(value) for key, value in settings.items()}
+    torch.save(state, tmp_path / "openai.pt")
+    clip, image = load(f"open_clip:tiny/{tmp_path}/openai.pt"), torch.rand(2, 3, 32, 32)
+    with torch.no_grad():
+        expected = source.encode_image(clip.encoder.normalize(image), normalize=True)
+        torch.testing.assert_close(clip.embed_image(image), expected, atol=1e-5, rtol=0)
+        plain = load(f"open_clip:tiny/{tmp_path}/open_clip.pt")
+        assert (plain.embed_image(image) - expected).abs().max() > 1e-4
+    for arch in ("wide", "deep", "resnet"):
+        for file in ("openai.pt", "open_clip.pt"):
+            with pytest.raises(InputError, match=f"does not hold the weights of open_clip's '{arch}'") as caught:
+                load(f"open_clip:{arch}/{tmp_path}/{file}")
+            assert len(str(caught.value)) < 500 + len(str(tmp_path))
