@@ -7,7 +7,7 @@ from mmcontrast.encoders import TimmEncoder
 from mmcontrast.errors import InputError
 
 
-def test_pooled_face_is_timms_own_on_its_own_normalization():
+def test_pooled_output_is_timms_own_on_its_own_normalization():
     torch.manual_seed(0)
     encoder = TimmEncoder("vit_tiny_patch16_224", image_size=32).eval()
     image = torch.rand(2, 3, 32, 32)
@@ -40,7 +40,7 @@ def test_grid_leaves_all_prefix_tokens_out():
     assert grid.shape[-2:] == (2, 3)
 
 
-def test_both_faces_have_one_width_where_timms_head_is_wider():
+def test_both_outputs_have_one_width_where_timms_head_is_wider():
     encoder = TimmEncoder("mobilenetv3_small_050").eval()
     image = torch.rand(1, 3, 64, 64)
     with torch.no_grad():
@@ -137,3 +137,44 @@ def test_a_coarse_network_shows_its_finer_levels():
     assert fine.for_dense_tasks() is fine
     vit = TimmEncoder("vit_tiny_patch16_224", image_size=32)
     assert vit.for_dense_tasks() is vit
+
+
+FAMILIES = [
+    *("test_convnext", "test_mambaout", "test_maxvit", "test_vit_relpos", "test_nfnet", "test_byobnet"),
+    *("pit_ti_224", "levit_128s", "efficientvim_m1", "convit_tiny"),
+]
+
+
+@pytest.mark.parametrize("name", FAMILIES)
+def test_every_family_has_a_grid_at_any_size(name):
+    torch.manual_seed(0)
+    encoder = TimmEncoder(name).eval()
+    size = encoder.image_size
+    with torch.no_grad():
+        for height, width in ((size, size), (65, 90)):
+            grid = encoder.grid(torch.rand(1, 3, height, width))
+            assert grid.shape == (1, encoder.dim, -(-height // encoder.stride), -(-width // encoder.stride))
+            assert grid.isfinite().all()
+        image = torch.rand(1, 3, size, size)
+        assert encoder(image).shape == (1, encoder.dim)
+        x = encoder.normalize(image)
+        last = encoder.net.forward_intermediates(x, indices=1, norm=encoder.tokens, intermediates_only=True)[-1]
+        grid = encoder.grid(image)
+    if name not in (
+        "test_mambaout",
+        "test_byobnet",
+        "test_nfnet",
+        "test_maxvit",
+    ):  # they end in a norm that is no part of a stage
+        torch.testing.assert_close(grid, last, atol=1e-5, rtol=1e-5)
+    assert grid.shape == last.shape
+
+
+def test_a_network_of_one_size_sees_other_images_resized():
+    encoder = TimmEncoder("convit_tiny").eval()
+    image = torch.rand(1, 3, 448, 112)
+    resized = torch.nn.functional.interpolate(encoder.normalize(image), (224, 224), mode="bilinear", antialias=True)
+    with torch.no_grad():
+        expected = encoder.net.forward_intermediates(resized, indices=1, norm=True, intermediates_only=True)[-1]
+        expected = torch.nn.functional.interpolate(expected, (28, 7), mode="bilinear")
+        torch.testing.assert_close(encoder.grid(image), expected)

@@ -13,7 +13,7 @@ def vit() -> ViT:
     return ViT(image_size=16, patch_size=4, dim=16, depth=2, heads=2, registers=1).eval()
 
 
-def test_faces_at_any_size(vit: ViT):
+def test_outputs_at_any_size(vit: ViT):
     image = torch.rand(2, 3, 16, 24)
     assert vit(image).shape == (2, 16)
     assert vit.grid(image).shape == (2, 16, 4, 6)
@@ -29,7 +29,7 @@ def test_all_tokens_are_those_of_the_network(vit: ViT):
     torch.testing.assert_close(prefix[:, 0], vit(image))
 
 
-def test_kept_tokens_keep_their_places_and_never_see_the_others(vit: ViT):
+def test_visible_tokens_keep_their_positions_and_never_see_the_others(vit: ViT):
     image, keep = torch.rand(2, 3, 16, 16), torch.tensor([[0, 5, 6], [3, 9, 15]])
     _, few = encode_tokens(vit, image, keep=keep)
     hidden = torch.ones(2, 16, dtype=torch.bool).scatter(1, keep, False).view(2, 1, 4, 4)

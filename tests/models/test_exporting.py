@@ -90,3 +90,54 @@ def test_onnx_without_its_packages_is_said_plainly(tmp_path, method, monkeypatch
     monkeypatch.setitem(sys.modules, "onnx", None)
     with pytest.raises(InputError, match=r"pip install 'mmcontrast\[export\]'"):
         export_onnx(method, tmp_path)
+
+
+def test_an_interrupted_export_leaves_what_was_there(tmp_path, method, monkeypatch):
+    from mmcontrast.models import exporting
+
+    folder = export(method, tmp_path / "out", "float32")
+    (folder / "notes.txt").write_text("mine")
+    before = {path.name: path.read_bytes() for path in folder.iterdir()}
+
+    def fail(*arguments, **options):
+        raise OSError(28, "No space left on device")
+
+    monkeypatch.setattr(exporting, "save_file", fail)
+    with pytest.raises(OSError, match="No space"):
+        export(method, tmp_path / "out")
+    with pytest.raises(OSError, match="No space"):
+        export(method, tmp_path / "new")
+    monkeypatch.undo()
+    assert {path.name: path.read_bytes() for path in folder.iterdir()} == before
+    assert [path.name for path in tmp_path.iterdir()] == ["out"]
+    export(method, tmp_path / "out", card="# Again")
+    assert (folder / "notes.txt").read_text() == "mine"
+    assert (folder / "README.md").read_text() == "# Again"
+    assert [path.name for path in tmp_path.iterdir()] == ["out"]
+
+
+def test_only_a_new_an_empty_or_an_exported_directory_is_written_to(tmp_path, method):
+    (tmp_path / "empty").mkdir()
+    export(method, tmp_path / "empty")
+    (tmp_path / "run").mkdir()
+    (tmp_path / "run" / "last.ckpt").touch()
+    with pytest.raises(InputError, match="is a run directory"):
+        export(method, tmp_path / "run")
+    (tmp_path / "home").mkdir()
+    (tmp_path / "home" / "letter.txt").touch()
+    with pytest.raises(InputError, match="holds other files"):
+        export(method, tmp_path / "home")
+
+
+def test_errors_of_the_hub_are_sentences(method, monkeypatch):
+    import httpx
+
+    def fail(*arguments, **options):
+        raise httpx.ConnectError("[Errno 111] Connection refused")
+
+    monkeypatch.setattr(huggingface_hub.HfApi, "create_repo", fail)
+    monkeypatch.setattr(huggingface_hub, "snapshot_download", fail)
+    with pytest.raises(InputError, match="Cannot upload to 'me/my-clip'"):
+        push_to_hub(method, "me/my-clip")
+    with pytest.raises(InputError, match="Cannot fetch 'me/my-clip'"):
+        load("hf-hub:me/my-clip")

@@ -1,4 +1,5 @@
 import os
+from contextlib import suppress
 
 import pytest
 import timm
@@ -175,3 +176,54 @@ def test_every_bundled_model_loads():
         model = load(name)
         image = torch.rand(1, 3, model.encoder.image_size, model.encoder.image_size)
         assert model.encoder(image).isfinite().all()
+
+
+@pytest.mark.parametrize(
+    ("name", "message"),
+    [
+        ("", "give the name of a model or a directory"),
+        (None, "give the name of a model or a directory"),
+        (3, "give the name of a model or a directory"),
+        ("clip-lit", "Did you mean 'clip-lite'"),
+        ("gopher:x", "no names that begin with gopher:"),
+        ("timm:vit_tiny_patch16_24", "Close to it: vit_tiny_patch16_224"),
+        ("timm:resnet10t@", "resnet10t"),
+    ],
+)
+def test_names_that_are_no_models(name, message):
+    with pytest.raises(InputError, match=message):
+        load(name)
+
+
+def test_a_file_instead_of_its_directory(tmp_path):
+    folder = run_directory(tmp_path / "run", tiny())
+    with pytest.raises(InputError, match=f"give its directory, {folder}"):
+        load(folder / "last.ckpt")
+    (tmp_path / "weights.pth").touch()
+    with pytest.raises(InputError, match="or timm:NAME@"):
+        load(tmp_path / "weights.pth")
+
+
+def test_damaged_and_odd_checkpoints_are_one_sentence(tmp_path):
+    folder = run_directory(tmp_path / "run", tiny())
+    path, content = folder / "last.ckpt", (folder / "last.ckpt").read_bytes()
+    random = torch.Generator().manual_seed(0)
+    odd = [b"", b"PK", content[:100], content[: len(content) // 2], content[:-30], content[300:], bytes(5000)]
+    for position in torch.randint(len(content), (12,), generator=random).tolist():
+        odd.append(content[:position] + bytes([content[position] ^ 255]) * 40 + content[position + 40 :])
+    for data in odd:
+        path.write_bytes(data)
+        with suppress(InputError):  # some flipped bytes are numbers of a tensor
+            load(folder)
+    state = {f"method.{name}": value for name, value in tiny().state_dict().items()}
+    name = "method.log_scale"
+    for value in ([], {}, 3, None, {"state_dict": []}, {"state_dict": {}}, {"state_dict": state | {name: 1.0}}):
+        torch.save(value, path)
+        with pytest.raises(InputError):
+            load(folder)
+    for value in (torch.zeros((), dtype=torch.int64), torch.zeros(3), torch.zeros((), device="meta")):
+        torch.save({"state_dict": state | {name: value}}, path)
+        with pytest.raises(InputError, match="do not fit"):
+            load(folder)
+    torch.save({"state_dict": {**state, 3: torch.zeros(1)}}, path)
+    assert load(folder).log_scale.ndim == 0
