@@ -96,8 +96,8 @@ def clip_loss(image: Tensor, text: Tensor, scale: float | Tensor, ids: Tensor | 
         InputError: The shapes do not fit.
 
     >>> import torch
-    >>> clip_loss(torch.eye(3), torch.eye(3), scale=100.0)
-    tensor(0.)
+    >>> clip_loss(torch.eye(3), torch.eye(3), scale=1.0)
+    tensor(0.5514)
     """
     _check_pair("image", image, "text", text)
     _check_ids(ids, len(image))

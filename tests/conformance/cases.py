@@ -53,11 +53,11 @@ class Case:
     """How the suite builds and judges a method.
 
     Args:
-        method: a fresh, tiny instance; the suite seeds before it calls.
-        data: a keyed dataset for it.
-        augment: what turns a collated uint8 batch into the method's batch.
-        overfit_to: share of the first loss that 100 steps of Adam on one batch must get below.
-        lr: of those steps.
+        method: Builds a fresh, tiny instance; the suite sets the seed before it calls this.
+        data: Builds a keyed dataset for the method.
+        augment: Builds the module that turns a collated uint8 batch into the method's batch.
+        overfit_to: Fraction of the first loss below which 100 steps of Adam on one batch must get.
+        lr: Learning rate of those steps.
     """
 
     method: Callable[[], Method]
@@ -67,12 +67,12 @@ class Case:
     lr: float = 1e-2
 
     def build(self, seed: int = 0) -> Method:
-        """The method with the weights of a seed."""
+        """Returns the method with the weights of a seed."""
         torch.manual_seed(seed)
         return self.method()
 
     def batch(self, method: Method, count: int = 8) -> dict[str, Any]:
-        """The first samples of the data, as the method wants them."""
+        """Returns the first samples of the data, as the method reads them."""
         data = self.data()
         batch = Collate(method.tokenizer)([data[i] for i in range(count)])
         return self.augment()(batch)
@@ -122,8 +122,8 @@ def _crops() -> MultiCrop:
     return MultiCrop(size=16, small_size=8, small_count=2)
 
 
-def _dino(encoder: Encoder, made: type[DINO] = DINO, **options: Any) -> DINO:
-    return made(encoder, prototypes=16, hidden=16, bottleneck=8, momentum=0.9, frozen_last_layer=0.1, **options)
+def _dino(encoder: Encoder, kind: type[DINO] = DINO, **options: Any) -> DINO:
+    return kind(encoder, prototypes=16, hidden=16, bottleneck=8, momentum=0.9, frozen_last_layer=0.1, **options)
 
 
 CASES: dict[str, Case] = {

@@ -68,8 +68,8 @@ def test_state_makes_the_round_trip(case: Case, tmp_path):
     batch = case.batch(method)
     torch.save(method.state_dict(), tmp_path / "state.pt")
     other.load_state_dict(torch.load(tmp_path / "state.pt", weights_only=True))
-    expected, found = (seeded_forward(copy.deepcopy(m), batch) for m in (method, other))
-    assert {k: v.item() for k, v in found.items()} == {k: v.item() for k, v in expected.items()}
+    expected, actual = (seeded_forward(copy.deepcopy(m), batch) for m in (method, other))
+    assert {k: v.item() for k, v in actual.items()} == {k: v.item() for k, v in expected.items()}
 
 
 @each_method

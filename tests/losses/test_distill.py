@@ -17,11 +17,11 @@ def test_dino_loss_is_the_mean_over_pairs_of_different_views():
     slow = sum(-(teacher[t] * F.log_softmax(student[s] / 0.1, -1)).sum(-1).mean() for t, s in pairs) / len(pairs)
     loss = dino_loss(student, teacher, 0.1)
     torch.testing.assert_close(loss, slow, rtol=1e-12, atol=0)
-    expected, found = (torch.autograd.grad(value, student)[0] for value in (slow, loss))
-    torch.testing.assert_close(found, expected)
+    expected, actual = (torch.autograd.grad(value, student)[0] for value in (slow, loss))
+    torch.testing.assert_close(actual, expected)
     with torch.autocast("cpu", torch.bfloat16):
-        wide = dino_loss(student.detach().float(), teacher.float(), 0.1)
-    torch.testing.assert_close(wide, loss.detach().float(), rtol=1e-6, atol=0)
+        full = dino_loss(student.detach().float(), teacher.float(), 0.1)
+    torch.testing.assert_close(full, loss.detach().float(), rtol=1e-6, atol=0)
     assert dino_loss(student.bfloat16(), teacher.bfloat16(), 0.1).dtype == torch.float32
 
 
@@ -48,10 +48,10 @@ def test_koleo_by_hand():
 def test_sinkhorn_uses_all_prototypes_alike():
     torch.manual_seed(0)
     logits = torch.randn(64, 8).clamp(-1, 1) + torch.linspace(0, 0.5, 8)
-    found = sinkhorn(logits, torch.tensor(0.1), iterations=50)
-    torch.testing.assert_close(found.sum(1), torch.ones(64))
-    torch.testing.assert_close(found.sum(0), torch.full((8,), 8.0), rtol=1e-3, atol=1e-3)
-    log = found.log() - logits / 0.1  # a row's and a column's constant, so that it is the closest such matrix
+    actual = sinkhorn(logits, torch.tensor(0.1), iterations=50)
+    torch.testing.assert_close(actual.sum(1), torch.ones(64))
+    torch.testing.assert_close(actual.sum(0), torch.full((8,), 8.0), rtol=1e-3, atol=1e-3)
+    log = actual.log() - logits / 0.1  # a row's and a column's constant, so that it is the closest such matrix
     assert (log - log.mean(0) - log.mean(1, keepdim=True) + log.mean()).abs().max() < 1e-3
     assert sinkhorn(logits[:0], torch.tensor(0.1)).shape == (0, 8)
 

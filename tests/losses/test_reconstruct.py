@@ -18,8 +18,8 @@ def test_the_border_of_a_hole_weighs_ten_times_and_nothing_else_counts():
     prediction[0, :, 1, 1] = 100.0  # elsewhere
     hole, border = torch.zeros(2, 2, 1, 2, 2, dtype=torch.bool)
     hole[:, :, 0, 0], border[:, :, 0, 1] = True, True
-    found = inpainting_loss(prediction, target, hole, border)
-    assert float(found) == pytest.approx((1 * 9 + 10 * 4) / 11 / 2)
+    loss = inpainting_loss(prediction, target, hole, border)
+    assert float(loss) == pytest.approx((1 * 9 + 10 * 4) / 11 / 2)
     assert inpainting_loss(prediction.bfloat16(), target, hole, border).dtype == torch.float32
 
 
@@ -27,13 +27,13 @@ def test_colors_are_a_weighted_cross_entropy_of_soft_targets():
     logits = torch.randn(2, 7, 3, 4)
     z = torch.zeros(2, 7, 3, 4)
     index = torch.stack([torch.randperm(7)[:3] for _ in range(24)]).view(2, 3, 4, 3).permute(0, 3, 1, 2)
-    share = torch.rand(2, 3, 3, 4)
-    share /= share.sum(1, keepdim=True)
-    z.scatter_(1, index, share)
+    probability = torch.rand(2, 3, 3, 4)
+    probability /= probability.sum(1, keepdim=True)
+    z.scatter_(1, index, probability)
     weight = torch.rand(7)
     expected = (weight[z.argmax(1)] * F.cross_entropy(logits, z, reduction="none")).mean()
-    torch.testing.assert_close(color_bins(logits, index, share, weight), expected)
-    assert color_bins(logits.bfloat16(), index, share, weight).dtype == torch.float32
+    torch.testing.assert_close(color_bins(logits, index, probability, weight), expected)
+    assert color_bins(logits.bfloat16(), index, probability, weight).dtype == torch.float32
 
 
 def test_a_verdict_costs_its_logarithm():

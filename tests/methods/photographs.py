@@ -18,9 +18,9 @@ JUDGE = (_GRADIO / "lion.jpg", _GRADIO / "cheetah.jpg", _GRADIO / "groot.jpeg")
 def crops(files: tuple[Path, ...], count: int, side: int = 64, within: int = 160) -> Tensor:
     """``count`` random crops of each photograph, brought to ``within`` pixels before: (N, 3, side, side) uint8."""
     generator = torch.Generator().manual_seed(0)
-    found = []
+    squares = []
     for file in files:
         photo = load(file, within)
         for top, left in torch.randint(0, within - side, (count, 2), generator=generator).tolist():
-            found.append(photo[:, top : top + side, left : left + side])
-    return torch.stack(found)
+            squares.append(photo[:, top : top + side, left : left + side])
+    return torch.stack(squares)

@@ -72,11 +72,11 @@ def test_micro_batches_equal_one_batch(method, micro_batch):
     batch["image"] = batch["image"].double()
     whole, expected = gradients(clip, batch)
     clip.micro_batch = micro_batch
-    loss, found = gradients(clip, batch)
+    loss, actual = gradients(clip, batch)
     assert torch.allclose(loss, whole, atol=1e-10)
-    assert found.keys() == expected.keys() == dict(clip.named_parameters()).keys()
+    assert actual.keys() == expected.keys() == dict(clip.named_parameters()).keys()
     for name, gradient in expected.items():
-        assert torch.allclose(found[name], gradient, atol=1e-10), name
+        assert torch.allclose(actual[name], gradient, atol=1e-10), name
 
 
 @pytest.mark.parametrize("norm", [False, True])
@@ -85,7 +85,7 @@ def test_second_pass_replays_dropout_and_leaves_statistics_alone(norm):
     clip = CLIP(Noisy(norm), TinyText(), dim=8, micro_batch=4)
     plain = copy.deepcopy(clip)
     batch = pairs(clip)
-    loss, found = gradients(clip, batch)
+    loss, actual = gradients(clip, batch)
 
     torch.manual_seed(3)
     parts = zip(batch["image"].split(4), batch["tokens"].split(4), strict=True)
@@ -95,7 +95,7 @@ def test_second_pass_replays_dropout_and_leaves_statistics_alone(norm):
     expected.backward()
     assert torch.allclose(loss, expected, atol=1e-5)
     for name, parameter in plain.named_parameters():
-        assert torch.allclose(found[name], parameter.grad, atol=1e-5), name
+        assert torch.allclose(actual[name], parameter.grad, atol=1e-5), name
     for name, buffer in plain.named_buffers():
         assert torch.allclose(dict(clip.named_buffers())[name], buffer), name
 

@@ -40,11 +40,11 @@ def test_moco_contrasts_with_the_queue_and_enqueues_last():
     logits = torch.cat([(q * k).sum(1, keepdim=True), q @ queue.T], 1) / 0.3
     expected = F.cross_entropy(logits, torch.zeros(4, dtype=torch.int64))
     assert torch.equal(method.eval()(batch)["loss"], method(batch)["loss"])  # validation leaves the queue alone
-    found = method.train()(batch)["loss"]
-    torch.testing.assert_close(found, expected)
+    loss = method.train()(batch)["loss"]
+    torch.testing.assert_close(loss, expected)
     torch.testing.assert_close(method.queue.vectors[:4], k)
     torch.testing.assert_close(method.queue.vectors[4:], queue[4:])
-    found.backward()
+    loss.backward()
 
 
 def test_moco_v3_predicts_the_other_views_keys():

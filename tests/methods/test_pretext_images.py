@@ -90,11 +90,11 @@ def test_nothing_of_the_hole_reaches_the_painter(batch):
         hole = method._holes(image, batch["sample_key"])
         noise = torch.where(hole, torch.rand_like(image), image)
         torch.testing.assert_close(method._paint(noise, hole), method._paint(image, hole))
-        shown = method.images(image, batch["sample_key"])
+        panels = method.images(image, batch["sample_key"])
         outside = (~hole).expand_as(image)
-        torch.testing.assert_close(shown["painted"][outside], image[outside])
-        assert (shown["seen"][hole.expand_as(image)] == 0.5).all()
-        assert not torch.equal(shown["painted"], image)
+        torch.testing.assert_close(panels["painted"][outside], image[outside])
+        assert (panels["seen"][hole.expand_as(image)] == 0.5).all()
+        assert not torch.equal(panels["painted"], image)
 
 
 def test_inpainting_refuses_other_sizes_and_impossible_settings():
@@ -134,8 +134,8 @@ def test_colorization_is_the_rebalanced_cross_entropy_of_soft_targets(batch):
     method.prior.uniform_().div_(method.prior.sum())
     lab = rgb_to_lab(batch["image"])
     logits = method.decoder(method.encoder.grid(batch["image"]))
-    index, share = method.bins.encode(F.adaptive_avg_pool2d(lab[:, 1:], 4))
-    z = torch.zeros_like(logits).scatter_add_(1, index, share)  # (B, Q, 4, 4)
+    index, weight = method.bins.encode(F.adaptive_avg_pool2d(lab[:, 1:], 4))
+    z = torch.zeros_like(logits).scatter_add_(1, index, weight)  # (B, Q, 4, 4)
     weight = rebalance(method.prior, 0.5)[z.argmax(1)]  # eq. 3
     expected = -(weight * (z * F.log_softmax(logits, 1)).sum(1)).mean()  # eq. 2
     torch.testing.assert_close(method(batch)["loss"], expected)
@@ -147,8 +147,8 @@ def test_the_prior_follows_the_colors_in_training_only(batch):
     method.eval()(batch)
     assert torch.equal(method.prior, before)
     method.train()(batch)
-    index, share = method.bins.encode(F.adaptive_avg_pool2d(rgb_to_lab(batch["image"])[:, 1:], 4))
-    torch.testing.assert_close(method.prior, 0.75 * before + 0.25 * method.bins.frequencies(index, share))
+    index, weight = method.bins.encode(F.adaptive_avg_pool2d(rgb_to_lab(batch["image"])[:, 1:], 4))
+    torch.testing.assert_close(method.prior, 0.75 * before + 0.25 * method.bins.frequencies(index, weight))
     assert float(method.prior.sum()) == pytest.approx(1)
 
 
@@ -156,9 +156,9 @@ def test_regression_is_half_the_squared_distance(batch):
     method = Colorization(tiny(), predict="ab", width=16)
     out = method.decoder(method.encoder.grid(batch["image"]))
     ab = F.adaptive_avg_pool2d(rgb_to_lab(batch["image"])[:, 1:], 4)
-    found = method(batch)
-    torch.testing.assert_close(found["loss"], 0.5 * (out - ab / 110).square().sum(1).mean())
-    torch.testing.assert_close(found["error"], (110 * out - ab).norm(dim=1).mean().detach())
+    result = method(batch)
+    torch.testing.assert_close(result["loss"], 0.5 * (out - ab / 110).square().sum(1).mean())
+    torch.testing.assert_close(result["error"], (110 * out - ab).norm(dim=1).mean().detach())
     torch.testing.assert_close(method.colors(batch["image"]), 110 * out.detach())
 
 
@@ -201,9 +201,9 @@ def test_split_brain_adds_both_predictions(batch):
     torch.testing.assert_close(method(batch)["loss"], expected)
     values = SplitBrain(tiny(1), tiny(2), predict="values", width=16)
     assert values(batch)["loss"].isfinite()
-    for made in (method, values):
-        assert {v.shape for v in made.images(batch["image"], batch["sample_key"]).values()} == {(4, 3, 16, 16)}
-        assert made.colors(batch["image"]).shape == (4, 2, 4, 4)
+    for model in (method, values):
+        assert {v.shape for v in model.images(batch["image"], batch["sample_key"]).values()} == {(4, 3, 16, 16)}
+        assert model.colors(batch["image"]).shape == (4, 2, 4, 4)
 
 
 def test_encoders_of_the_wrong_number_of_channels_are_refused():

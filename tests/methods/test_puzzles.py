@@ -1,4 +1,4 @@
-"""Rotation, relative patch and jigsaw: what is cut, what is asked, what is shown."""
+"""Rotation, relative patch and jigsaw: cuts, labels and drawings."""
 
 import pytest
 import torch
@@ -87,15 +87,15 @@ def test_a_sample_is_cut_alike_in_any_batch(image):
 
 
 def test_guarded_colors(image):
-    kept = as_seen(relative(color="drop").pairs(image, torch.arange(40))[0], relative())
-    assert (kept.abs().amax((3, 4)) > 0.1).sum(2).eq(1).all()  # one channel of each patch has anything to see
-    assert len((kept.abs().amax((3, 4)) > 0.1).flatten(0, 1).unique(dim=0)) == 3
+    pairs = as_seen(relative(color="drop").pairs(image, torch.arange(40))[0], relative())
+    assert (pairs.abs().amax((3, 4)) > 0.1).sum(2).eq(1).all()  # one channel of each patch has anything to see
+    assert len((pairs.abs().amax((3, 4)) > 0.1).flatten(0, 1).unique(dim=0)) == 3
     method = relative(color="project")
     gray = torch.rand(40, 1, 64, 72) * torch.ones(3, 1, 1)
     fringed = gray + 0.3 * torch.rand(40, 1, 64, 72) * torch.tensor([-1.0, 2.0, -1.0])[:, None, None]
     for photo in (gray, fringed):
-        shown = as_seen(method.pairs(photo, torch.arange(40))[0], method)
-        torch.testing.assert_close(shown[:, :, 0], shown[:, :, 1], atol=1e-3, rtol=0)
+        panels = as_seen(method.pairs(photo, torch.arange(40))[0], method)
+        torch.testing.assert_close(panels[:, :, 0], panels[:, :, 1], atol=1e-3, rtol=0)
 
 
 def test_pieces_come_from_their_cells_in_the_order_of_the_permutation(image):
@@ -126,12 +126,12 @@ def test_a_solved_jigsaw_is_the_image(grid: int, image, monkeypatch: pytest.Monk
     method, key = jigsaw(grid=grid), torch.arange(40)
     index = method.puzzles(image, key)[1]
     monkeypatch.setattr(method, "_solve", lambda pieces: F.one_hot(index, 24).float())
-    shown = method.images(image, key)
+    panels = method.images(image, key)
     side = 64 // grid * grid
-    width = (shown["solved"].shape[2] - side) // 2
-    assert torch.equal(shown["solved"][:, :, width:-width, width:-width], image[:, :, :side, :side])
-    assert not torch.equal(shown["shuffled"], image[:, :, :side, :side])
-    assert (shown["solved"][:, 1, 0, 0] > shown["solved"][:, 0, 0, 0]).all()  # green
+    width = (panels["solved"].shape[2] - side) // 2
+    assert torch.equal(panels["solved"][:, :, width:-width, width:-width], image[:, :, :side, :side])
+    assert not torch.equal(panels["shuffled"], image[:, :, :side, :side])
+    assert (panels["solved"][:, 1, 0, 0] > panels["solved"][:, 0, 0, 0]).all()  # green
 
 
 def test_images_turned_back_and_patches_where_they_were_thought_to_be(image, monkeypatch: pytest.MonkeyPatch):
@@ -142,9 +142,9 @@ def test_images_turned_back_and_patches_where_they_were_thought_to_be(image, mon
     patches = relative()
     position = patches.pairs(image, key)[1]
     monkeypatch.setattr(patches, "_logits", lambda pair: F.one_hot(position, 8).float())
-    shown = patches.images(image, key)
-    assert torch.equal(shown["guessed"][:, :, 2:-2, 2:-2], shown["two patches"])
-    first = shown["two patches"][:, :, 20:34, 20:34]
+    panels = patches.images(image, key)
+    assert torch.equal(panels["guessed"][:, :, 2:-2, 2:-2], panels["two patches"])
+    first = panels["two patches"][:, :, 20:34, 20:34]
     assert torch.equal(first, torch.stack([p[:, t : t + 14, s : s + 14] for p, t, s in _firsts(patches, image, key)]))
 
 
