@@ -13,7 +13,7 @@ from PIL import Image
 
 from mmcontrast.cli.main import main
 from mmcontrast.data.io.decode import decode
-from mmcontrast.data.io.video import VideoFile
+from mmcontrast.data.io.video_file import VideoFile
 
 ROOT = Path(__file__).parents[2]
 PAINT, CLICK, COLOR = track.KINDS

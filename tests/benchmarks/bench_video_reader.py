@@ -16,7 +16,7 @@ import decord
 import numpy as np
 import torch
 
-from mmcontrast.data.io.video import VideoFile
+from mmcontrast.data.io.video_file import VideoFile
 
 COUNT, REPEATS = 32, 5
 

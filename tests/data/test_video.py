@@ -10,7 +10,8 @@ import cv2
 import numpy as np
 import pytest
 
-from mmcontrast.data.io.video import FrameArray, FrameFolder, VideoError, VideoFile, open_video
+from mmcontrast.data.io.video import FrameArray, FrameFolder, VideoError, open_video
+from mmcontrast.data.io.video_file import VideoFile
 from mmcontrast.data.io.video_writer import VideoWriter
 from mmcontrast.errors import InputError
 
@@ -124,10 +125,10 @@ def test_variable_frame_rate_keeps_its_time_stamps(tmp_path, backend):
 def test_random_access_decodes_each_frame_once_and_seeks(recording, monkeypatch):
     video = VideoFile(recording[0], "pyav")
     starts = []
-    frames = VideoFile._frames
-    monkeypatch.setattr(VideoFile, "_frames", lambda self, c, at=None: starts.append(at) or frames(self, c, at))
+    collect = VideoFile._collect
+    monkeypatch.setattr(VideoFile, "_collect", lambda self, c, at, of: starts.append(at) or collect(self, c, at, of))
     video.read([29, 3, 3, 29, 10])
-    assert starts == [3]
+    assert starts == [0]
 
 
 def _mean_in_child(video, queue):

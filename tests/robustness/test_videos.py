@@ -9,8 +9,9 @@ import numpy as np
 import pytest
 
 from mmcontrast.cli.main import main
-from mmcontrast.data.io import video
-from mmcontrast.data.io.video import VideoError, VideoFile, open_video
+from mmcontrast.data.io import video_file
+from mmcontrast.data.io.video import VideoError, open_video
+from mmcontrast.data.io.video_file import VideoFile
 
 HOUR = 3600
 
@@ -94,7 +95,7 @@ def test_a_header_of_8k(tmp_path: Path):
 
 
 def test_frames_beyond_the_largest_image_are_refused(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
-    monkeypatch.setattr(video, "MAX_PIXELS", 2000)
+    monkeypatch.setattr(video_file, "MAX_PIXELS", 2000)
     with pytest.raises(VideoError, match=r"large\.mp4: has frames of 64x48"):
         open_video(recording(tmp_path / "large.mp4", [0]))
 

@@ -12,10 +12,11 @@ import torch
 from torch import Tensor, nn
 from torch.utils.data import Dataset
 
-from mmcontrast.data.io.archives import Folder, Root, Store, braces, extension, open_stores
+from mmcontrast.data.io.archives import Folder, Root, Store, extension, open_stores
 from mmcontrast.data.io.decode import EXTENSIONS, ImageError, decode
-from mmcontrast.data.io.folders import files_in
-from mmcontrast.data.io.video import Video, VideoError, VideoFile
+from mmcontrast.data.io.folders import braces, files_in
+from mmcontrast.data.io.video import Video, VideoError
+from mmcontrast.data.io.video_file import VideoFile
 from mmcontrast.data.sampler import SampleKey
 from mmcontrast.errors import InputError
 from mmcontrast.ops.random import uniform
