@@ -1,4 +1,4 @@
-"""Writes an initial head for VideoColor: the principal directions of a network's features over your own clips.
+"""Writes an initial head for MAST: the principal directions of a network's features over your own clips.
 
     mmcontrast data principal_head configs/video/track_lite.yaml OUT.safetensors
 
@@ -43,7 +43,7 @@ def write(args: argparse.Namespace) -> None:
         videos = config["data"]["train"]["init_args"]["sources"][0]["init_args"]
     except (KeyError, TypeError) as error:
         raise InputError(
-            f"{args.config}: no {error}; wanted VideoColor, trained on a Mixture with Clips first"
+            f"{args.config}: no {error}; wanted MAST, trained on a Mixture with Clips first"
         ) from error
     encoder: Any = build(method)
     head = principal_directions(encoder.encoder.eval(), Clips(**videos), args.count)

@@ -36,7 +36,7 @@ def test_the_head_keeps_what_the_features_hold(videos):
 
 def test_it_reads_a_config(videos, tmp_path, capsys):
     method = {
-        "class_path": "VideoColor",
+        "class_path": "MAST",
         "init_args": {"encoder": {"class_path": "TinyConv", "init_args": {"dim": 16}}, "dim": 6},
     }
     clips = {"init_args": {"root": str(videos), "frames": 2, "size": 32}}
@@ -47,4 +47,4 @@ def test_it_reads_a_config(videos, tmp_path, capsys):
     assert load_file(tmp_path / "head.safetensors")["encoder.head.weight"].shape == (6, 16, 1, 1)
     (tmp_path / "config.yaml").write_text("model: {}")
     assert main([str(tmp_path / "config.yaml"), str(tmp_path / "head.safetensors")]) == 2
-    assert "VideoColor" in capsys.readouterr().err
+    assert "MAST" in capsys.readouterr().err
