@@ -10,6 +10,7 @@ from torch import Tensor
 
 from mmcontrast.errors import InputError
 from mmcontrast.ops.color import lab_to_rgb, rgb_to_lab
+from mmcontrast.ops.geometry import sample
 
 MAX_OBJECTS = 254
 Frame = npt.NDArray[np.uint8]
@@ -169,6 +170,28 @@ def labels_to_points(labels: Tensor, frame: tuple[int, int], reach: int = 2) -> 
     xy = torch.stack([(x + 0.5) * (frame[1] / w) - 0.5, (y + 0.5) * (frame[0] / h) - 0.5], 1)
     high = xy.new_tensor([frame[1] - 1, frame[0] - 1])
     return torch.minimum(xy.clamp_min(0), high), peak.clamp(0, 1)
+
+
+def cycle_errors(first: Tensor, features: Tensor, first_xy: Tensor, xy: Tensor, frame: tuple[int, int]) -> Tensor:
+    """Returns how far a point is from its start after its nearest neighbor in the first frame is looked up.
+
+    Args:
+        first: (h, w, D) features of the first frame.
+        features: (h, w, D) features of the frame.
+        first_xy: (N, 2) points of the first frame in pixels.
+        xy: (N, 2) the same points of the frame in pixels.
+        frame: Height and width of the frames in pixels.
+
+    Returns:
+        (N,) distances in cells.
+    """
+    h, w, _ = first.shape
+    scale = xy.new_tensor([w / frame[1], h / frame[0]])
+    start, end = ((points + 0.5) * scale - 0.5 for points in (first_xy, xy))  # in cells
+    descriptors = sample(features.float().permute(2, 0, 1)[None], end[None])[0]  # (N, D)
+    cell = (descriptors @ F.normalize(first.float(), dim=2).flatten(0, 1).T).argmax(1)
+    errors: Tensor = torch.linalg.vector_norm(torch.stack([cell % w, cell // w], 1) - start, dim=1)
+    return errors
 
 
 def color_to_labels(frame: Frame, grid: tuple[int, int], device: torch.device) -> Tensor:

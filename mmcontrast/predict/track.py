@@ -5,11 +5,12 @@ from itertools import islice
 from typing import Any
 
 import numpy as np
+import numpy.typing as npt
 import torch
 from torch import Tensor, nn
 
 from mmcontrast.data.io.decode import ImageSource, decode
-from mmcontrast.data.io.video import VideoError
+from mmcontrast.data.io.video import Video, VideoError
 from mmcontrast.encoders.base import Encoder
 from mmcontrast.errors import InputError
 from mmcontrast.inference.checks import check_at_least
@@ -57,6 +58,10 @@ class LabelPropagator(Tracker, Predictor[Tracked]):
         topk: Number of cells to copy from.
         radius: Radius of the search window in cells.
         temperature: Temperature of the softmax over similarities.
+        max_cycle_error: Also requires of a visible point that its nearest neighbor in the first frame lies within this
+            number of cells of where the point started. With track-lite and 3 cells, 83 % of hidden points are noticed
+            instead of 65 %, and 96 % of visible ones stay visible instead of 98 % (photographs shifted behind an
+            occluder). None requires nothing; raw colors are too ambiguous for it.
 
     Attributes:
         visible_from: The confidence from which a point counts as visible.
@@ -81,10 +86,13 @@ class LabelPropagator(Tracker, Predictor[Tracked]):
         topk: int | None = None,
         radius: float | None = None,
         temperature: float | None = None,
+        max_cycle_error: float | None = None,
     ) -> None:
         check_at_least("resolution", resolution, 16)
+        check_at_least("max_cycle_error", max_cycle_error, 0)
         self.preset = preset_named(preset).changed(context, topk, radius, temperature)
         super().__init__(model, device=device, batch_size=batch_size, resolution=resolution, dtype=dtype)
+        self.max_cycle_error = max_cycle_error
         self.features = FrameFeatures(self.model, resolution, self.preset.l2_normalize, self.dtype)
 
     def stream(
@@ -151,7 +159,7 @@ class LabelPropagator(Tracker, Predictor[Tracked]):
 
         def propagated(frames: Iterable[ImageArray], annotated: int) -> Iterator[Tensor]:
             first = lambda _, grid: label_maps.mask_to_labels(masks[annotated], ids, grid, self.device)
-            labels = (soft for _, soft in self._propagate(frames, first))
+            labels = (soft for _, _, soft in self._propagate(frames, first))
             return map(label_maps.stretched, labels) if stretch_first else labels
 
         def to_mask(soft: Tensor) -> ImageArray:
@@ -172,10 +180,7 @@ class LabelPropagator(Tracker, Predictor[Tracked]):
     def iter_points(self, video: VideoSource, points: PointsLike) -> Iterator[TrackedPoints]:
         """Returns the positions of points frame by frame; see ``Tracker``."""
         source = open_with_frames(video)
-        size = (source.height, source.width)
-        xy = label_maps.check_points(points, *size)
-        labels = self._propagate(source, lambda _, grid: label_maps.points_to_labels(xy, size, grid, self.device))
-        return (self._located(soft, size) if number else certain(xy) for number, (_, soft) in enumerate(labels))
+        return self._points(source, label_maps.check_points(points, source.height, source.width))
 
     def colors(self, video: VideoSource, first_frame: ImageSource | None = None) -> ImageArray:
         """Returns the video in color, (T, H, W, 3) uint8; see ``iter_colors``."""
@@ -214,23 +219,35 @@ class LabelPropagator(Tracker, Predictor[Tracked]):
             return image
 
         frames = enumerate(self._propagate(source, to_labels, gray=True))
-        return (to_image(number, frame, soft) for number, (frame, soft) in frames)
+        return (to_image(number, frame, soft) for number, (frame, _, soft) in frames)
 
     def _adapt(self, model: Method | Encoder) -> nn.Module:
         return image_encoder(model).for_dense_tasks()
 
-    def _located(self, soft: Tensor, size: tuple[int, int]) -> TrackedPoints:
-        """Returns the points of soft labels (h, w, N)."""
-        xy, peak = (values.cpu() for values in label_maps.labels_to_points(soft, size))
-        return TrackedPoints(xy, peak, peak >= self.visible_from)
+    def _points(self, video: Video, first_xy: npt.NDArray[np.float32]) -> Iterator[TrackedPoints]:
+        """Yields the points of each frame."""
+        size = (video.height, video.width)
+        to_labels = lambda _, grid: label_maps.points_to_labels(first_xy, size, grid, self.device)
+        first_features: Tensor | None = None
+        for _, features, soft in self._propagate(video, to_labels):
+            if first_features is None:
+                first_features = features
+                yield certain(first_xy)
+                continue
+            xy, peak = label_maps.labels_to_points(soft, size)
+            visible = peak >= self.visible_from
+            if self.max_cycle_error is not None:
+                start = torch.from_numpy(first_xy).to(xy)
+                visible &= label_maps.cycle_errors(first_features, features, start, xy, size) <= self.max_cycle_error
+            yield TrackedPoints(xy.cpu(), peak.cpu(), visible.cpu())
 
     def _propagate(
         self,
         frames: Iterable[ImageArray],
         first: Callable[[ImageArray, tuple[int, int]], Tensor],
         gray: bool = False,
-    ) -> Iterator[tuple[ImageArray, Tensor]]:
-        """Yields (frame, soft labels (h, w, C)); memory holds the frames that later ones copy from."""
+    ) -> Iterator[tuple[ImageArray, Tensor, Tensor]]:
+        """Yields (frame, features (h, w, D), labels (h, w, C)); memory holds the frames that later ones copy from."""
         preset = self.preset
         memory: dict[int, tuple[Tensor, Tensor]] = {}
         for number, (frame, features) in enumerate(self._encoded(frames, gray)):
@@ -245,7 +262,7 @@ class LabelPropagator(Tracker, Predictor[Tracked]):
             memory[number] = features, labels
             needed = {*preset.anchors, *(number + 1 - d for d in range(1, max(preset.recent) + 1))}
             memory = {index: entry for index, entry in memory.items() if index in needed}
-            yield frame, labels
+            yield frame, features, labels
 
     def _encoded(self, frames: Iterable[ImageArray], gray: bool) -> Iterator[tuple[ImageArray, Tensor]]:
         """Yields (frame, features (h, w, D)); the encoder gets ``batch_size`` frames at once."""

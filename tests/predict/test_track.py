@@ -10,6 +10,7 @@ from mmcontrast.encoders.base import Encoder
 from mmcontrast.errors import InputError
 from mmcontrast.inference.frame_features import FrameFeatures
 from mmcontrast.ops.affinity import Window
+from mmcontrast.predict import label_maps
 from mmcontrast.predict.presets import PRESETS
 from mmcontrast.predict.track import LabelPropagator
 
@@ -83,6 +84,28 @@ def test_points_follow_with_confidence_and_fade_when_hidden():
     assert ((points.confidence > 0) & (points.confidence <= 1)).all()
     gone = track.points(hidden, start)
     assert gone.confidence[-1, 2] < points.confidence[-1, 2]
+
+
+def test_cycle_errors_are_distances_in_cells():
+    first = torch.randn(6, 8, 32, generator=torch.Generator().manual_seed(0))
+    moved = first.roll(2, 1)  # two cells to the right
+    start = torch.tensor([[3.5, 3.5], [11.5, 19.5], [19.5, 3.5]])  # the centers of the cells (0, 0), (1, 2), (2, 0)
+    end = start + torch.tensor([[16.0, 0], [16, 0], [24, 8]])  # the last is one cell off, each way
+    errors = label_maps.cycle_errors(first, moved, start, end, (48, 64))
+    torch.testing.assert_close(errors, torch.tensor([0, 0, 2**0.5]))
+
+
+def test_a_cycle_makes_no_point_visible_and_moves_none():
+    video, _ = moving_square(8)
+    start = [(30.0, 40.0), (44.0, 56.0), (140.0, 20.0)]
+    hidden = video.copy()
+    hidden[4:, :, 90:] = texture(5, 120, 70, (160, 160, 160))
+    plain = LabelPropagator("lab", resolution=240).points(hidden, start)
+    strict = LabelPropagator("lab", resolution=240, max_cycle_error=3).points(hidden, start)
+    assert torch.equal(strict.xy, plain.xy)
+    assert not strict.visible[4:, 2].any()
+    assert plain.visible[4:, 2].any()
+    assert (strict.visible <= plain.visible).all()
 
 
 def test_colors_come_back():
@@ -174,6 +197,7 @@ def test_settings_that_cannot_be():
         ({"model": "lab", "temperature": 0.0}, "above 0"),
         ({"model": "lab", "temperature": float("nan")}, "above 0"),
         ({"model": "lab", "radius": float("nan")}, "radius is nan"),
+        ({"model": "lab", "max_cycle_error": -1}, "max_cycle_error is -1"),
         ({"model": "lab", "resolution": 3}, "give 16 or more"),
     ):
         with pytest.raises(InputError, match=message):
