@@ -1,5 +1,6 @@
 """``mmcontrast eval sound-probe``: features of recordings, judged by speakers and words."""
 
+from collections.abc import Sequence
 from typing import Annotated, Any
 
 from typer import Option
@@ -73,7 +74,7 @@ def _model(model: str, rate: int, device: str | None) -> Any:
     return encoder.to(choose_device(device))
 
 
-def _group(text: str) -> tuple[str, list[str]]:
+def _group(text: str) -> tuple[str, Sequence[str]]:
     """Returns the group and the values of GROUP=VALUE,..."""
     group, equals, values = text.partition("=")
     if not equals:

@@ -76,9 +76,10 @@ def davis(
     save = folder / "masks" if folder and tracker else None
     result = evaluate_davis(videos, tracker or name, save=save, progress=sys.stderr.isatty())
     if folder:
-        from mmcontrast.viz.davis_curves import draw_curves
+        from mmcontrast.viz.video_curves import draw_video_curves
 
-        draw_curves(result.videos, folder / "curves.png")
+        curves = {video: {"J": scores.J, "F": scores.F} for video, scores in result.videos.items()}
+        draw_video_curves(curves, folder / "curves.png")
     print(result.table(), file=sys.stderr)
     return report_result(name, data, result, folder)
 

@@ -105,8 +105,12 @@ def fine_tune(
 def _lr_factor(steps: int) -> Callable[[int], float]:
     """Returns the factor of the learning rate by step: a linear warm-up over a tenth of the steps, then a cosine."""
     warmup = max(1, steps // 10)
-    decay = lambda step: 0.5 * (1 + math.cos(math.pi * max(0, step - warmup) / (steps - warmup + 1)))
-    return lambda step: min((step + 1) / warmup, decay(step))
+
+    def factor(step: int) -> float:
+        cosine = 0.5 * (1 + math.cos(math.pi * max(0, step - warmup) / (steps - warmup + 1)))
+        return min((step + 1) / warmup, cosine)
+
+    return factor
 
 
 def classify(model: EncoderClassifier, images: Images, indices: Tensor, batch_size: int) -> Tensor:

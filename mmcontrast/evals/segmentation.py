@@ -216,7 +216,10 @@ class _Grids:
 
 def _training_patches(grids: _Grids, data: PixelLabels, indices: range, ignored: Tensor) -> Patches:
     """Returns all training patches that are mostly labeled, or a fixed random choice of ``MAX_PATCHES`` of them."""
-    labels = lambda index: torch.from_numpy(data.labels(index))
+
+    def labels(index: int) -> Tensor:
+        return torch.from_numpy(data.labels(index))
+
     known = torch.cat([labels(index).unique() for index in indices]).unique()
     known = known[~torch.isin(known, ignored)]
     if not len(known):
@@ -244,7 +247,8 @@ def _linear_segmenter(patches: Patches, num_train: int, device: torch.device) ->
         is_held_out = patches.image_numbers == patches.image_numbers.max()
     split = (~is_held_out).nonzero()[:, 0].to(device), is_held_out.nonzero()[:, 0].to(device)
     C, _ = choose_C(features, fractions, num_classes, [split], C_SWEEP)
-    return fit_scaled(features, fractions, num_classes, C), C
+    classifier = fit_scaled(features, fractions, num_classes, C)
+    return classifier.__call__, C
 
 
 def _knn_segmenter(patches: Patches, k: int, temperature: float, device: torch.device) -> Segmenter:
@@ -254,7 +258,8 @@ def _knn_segmenter(patches: Patches, k: int, temperature: float, device: torch.d
     def segmenter(grid: Tensor) -> Tensor:
         cosine, neighbors = nearest(grid.flatten(0, 1), features, k)  # (h w, k)
         weights = (cosine / temperature).softmax(1)
-        return torch.einsum("nk,nkc->nc", weights, fractions[neighbors]).unflatten(0, grid.shape[:2])
+        votes: Tensor = torch.einsum("nk,nkc->nc", weights, fractions[neighbors])
+        return votes.view(*grid.shape[:2], -1)
 
     return segmenter
 
