@@ -3,15 +3,20 @@
 import io
 import os
 import pickle
+import sys
 import tarfile
+import threading
 import zipfile
 from collections.abc import Mapping
 from pathlib import Path
 
+import numpy as np
 import pytest
 
 from mmcontrast.data.io import archives
-from mmcontrast.data.io.archives import Folder, Tar, Zip, braces, open_stores
+from mmcontrast.data.io.archives import Folder, Tar, Zip, open_stores
+from mmcontrast.data.io.folders import braces
+from mmcontrast.data.io.random_access import UnreadableMemberError
 from mmcontrast.data.io.samples import Samples
 from mmcontrast.errors import InputError
 
@@ -172,3 +177,121 @@ def test_the_index_of_a_large_shard_is_kept_until_it_changes(tmp_path: Path, mon
 def test_listed_files_of_a_folder(tmp_path: Path):
     (tmp_path / "a.jpg").write_bytes(b"a")
     assert Folder(tmp_path, ["a.jpg"]).read(0) == b"a"
+
+
+def write_tar(path: Path, members: list[tuple[str, bytes]]) -> Path:
+    with tarfile.open(path, "w") as tar:
+        for name, data in members:
+            member = tarfile.TarInfo(name)
+            member.size = len(data)
+            tar.addfile(member, io.BytesIO(data))
+    return path
+
+
+def write_zip(path: Path, members: list[tuple[str, bytes]]) -> Path:
+    with zipfile.ZipFile(path, "w", zipfile.ZIP_DEFLATED) as archive:
+        for name, data in members:
+            archive.writestr(name, data)
+    return path
+
+
+@pytest.mark.parametrize("kind", ["tar", "zip"])
+def test_threads_read_more_shards_than_stay_open(kind: str, tmp_path: Path):
+    write = write_tar if kind == "tar" else write_zip
+    for k in range(140):
+        write(tmp_path / f"{k:03d}.{kind}", [(f"{i}.png", f"{k} {i} ".encode() * 20) for i in range(2)])
+    samples, wrong = Samples(tmp_path), []
+    barrier = threading.Barrier(8)
+
+    def read(seed: int) -> None:
+        barrier.wait()
+        for i in np.random.default_rng(seed).integers(0, 280, 300).tolist():
+            try:
+                if samples.read(i, "image") != f"{i // 2} {i % 2} ".encode() * 20:
+                    wrong.append(i)
+            except Exception as error:
+                wrong.append(error)
+
+    threads = [threading.Thread(target=read, args=(seed,)) for seed in range(8)]
+    interval = sys.getswitchinterval()
+    sys.setswitchinterval(1e-5)
+    try:
+        [thread.start() for thread in threads]
+        [thread.join() for thread in threads]
+    finally:
+        sys.setswitchinterval(interval)
+    assert wrong == []
+
+
+def test_a_shard_that_changes_is_never_mixed_with_what_was_there(tmp_path: Path):
+    old = Samples(write_tar(tmp_path / "a.tar", [("0.png", b"old")]))
+    assert old.read(0, "image") == b"old"
+    (tmp_path / "b.tar").write_bytes(write_tar(tmp_path / "new", [("x.cls", b"7"), ("0.png", b"new")]).read_bytes())
+    (tmp_path / "b.tar").replace(tmp_path / "a.tar")
+    assert Samples(tmp_path / "a.tar").read(0, "image") == b"new"
+    assert old.read(0, "image") == b"old"
+
+
+@pytest.mark.parametrize("second", ["0.png", "0.PNG", "a/../0.txt", "0.txt"])
+@pytest.mark.parametrize("write", [write_tar, write_zip])
+@pytest.mark.filterwarnings("ignore:Duplicate name")
+@pytest.mark.filterwarnings("ignore:.*ignored 1 members")
+def test_a_key_that_comes_twice_is_refused(second: str, write, tmp_path: Path):
+    path = write(tmp_path / "twice", [("0.png", b"1"), ("0.txt", b"one"), ("1.png", b"2"), (second, b"3")])
+    path = path.rename(tmp_path / ("twice.zip" if write is write_zip else "twice.tar"))
+    if ".." in second:
+        assert len(Samples(path)) == 2
+    else:
+        with pytest.raises(InputError, match=r"twice\.(tar|zip): holds the key '0' twice"):
+            Samples(path)
+
+
+@pytest.mark.parametrize(
+    ("names", "keys"),
+    [
+        (["cat.0.png", "cat.0.txt", "cat.1.png"], {"cat.0": "cat.0.png", "cat.1": "cat.1.png"}),
+        (["0.input.jpg", "0.txt", "1.input.jpg"], {"0": "0.input.jpg", "1": "1.input.jpg"}),
+        (["0.jpg", "0.mask.png", "0.seg.png"], {"0": "0.jpg"}),
+        (["IMG.2020.01.jpg", "./._IMG.2020.01.jpg", "__MACOSX/a.jpg"], {"IMG.2020.01": "IMG.2020.01.jpg"}),
+    ],
+)
+def test_dots_in_the_names_of_a_shard(names: list[str], keys: dict[str, str], tmp_path: Path):
+    samples = Samples(write_tar(tmp_path / "x.tar", [(name, name.encode()) for name in names]))
+    assert {samples.key(i): samples.read(i, "image").decode() for i in range(len(samples))} == keys
+    if "txt" in str(names):
+        assert samples.text(0, "txt") is not None
+
+
+def test_two_inputs_of_one_key_are_refused(tmp_path: Path):
+    path = write_tar(tmp_path / "x.tar", [("0.before.jpg", b"1"), ("0.after.jpg", b"2")])
+    with pytest.raises(InputError, match=r"sample 0 has 2 images \(before.jpg, after.jpg\)"):
+        Samples(path)
+
+
+@pytest.mark.parametrize("position", [0.3, 0.6])
+def test_damaged_zip_members_are_named(position: float, tmp_path: Path):
+    data = np.random.default_rng(0).integers(0, 256, 500, dtype=np.uint8).tobytes()
+    path = write_zip(tmp_path / "x.zip", [("0.png", data)])
+    damaged = bytearray(path.read_bytes())
+    damaged[int(len(damaged) * position)] ^= 0xFF
+    path.write_bytes(bytes(damaged))
+    with pytest.raises(UnreadableMemberError, match=r"x\.zip: 0\.png: is damaged"):
+        Samples(path).read(0, "image")
+
+
+def test_dangling_links_and_pipes_are_unreadable_members(tmp_path: Path):
+    (tmp_path / "a.png").symlink_to("nowhere")
+    os.mkfifo(tmp_path / "b.png")
+    samples = Samples(tmp_path)
+    for index, reason in ((0, "is a link to a missing file"), (1, "named pipe")):
+        with pytest.raises(UnreadableMemberError, match=reason):
+            samples.read(index, "image")
+    with pytest.raises(InputError, match="named pipe"):
+        Samples(tmp_path / "b.png")
+
+
+def test_names_that_are_not_utf_8(tmp_path: Path):
+    (tmp_path / os.fsdecode(b"caf\xe9.png")).write_bytes(b"x")
+    samples = Samples(tmp_path)
+    assert samples.key(0) == os.fsdecode(b"caf\xe9.png")
+    assert samples.read(0, "image") == b"x"
