@@ -1,4 +1,4 @@
-"""Sound waves to features: strided convolutions and a recurrent network over what they heard so far."""
+"""Features of sound waves: strided convolutions and a recurrent network."""
 
 from collections.abc import Sequence
 from math import prod
@@ -14,9 +14,13 @@ class WaveEncoder(Tower):
     """The encoder of CPC for sound (1807.03748, section 3.1): 512 channels at 100 Hz from 16 kHz, then a GRU of 256.
 
     Args:
-        channels: of the convolutions, width of z.
-        dim: of the recurrent network, width D of c.
-        kernels, strides: of the convolutions; batch norm over all ranks and ReLU follow each.
+        channels: Number of channels of the convolutions, which is the width of z.
+        dim: Width D of the recurrent network and its output c.
+        kernels: Kernel size of each convolution; batch norm over all ranks and ReLU follow each.
+        strides: Stride of each convolution.
+
+    Raises:
+        InputError: There are not as many kernels as strides.
     """
 
     def __init__(
@@ -28,7 +32,7 @@ class WaveEncoder(Tower):
     ) -> None:
         super().__init__()
         if len(kernels) != len(strides):
-            raise InputError(f"{len(kernels)} kernels and {len(strides)} strides; wanted as many of both")
+            raise InputError(f"There are {len(kernels)} kernels and {len(strides)} strides; give as many of both.")
         layers: list[nn.Module] = []
         for i, (kernel, stride) in enumerate(zip(kernels, strides, strict=True)):
             convolution = nn.Conv1d(channels if i else 1, channels, kernel, stride, kernel // 2, bias=False)
@@ -38,13 +42,15 @@ class WaveEncoder(Tower):
         self.dim, self.channels, self.stride = dim, channels, prod(strides)
 
     def frames(self, sound: Tensor) -> Tensor:
-        """(B, samples) in [-1, 1] -> z, (B, T, channels), T about samples / stride."""
-        return self.net(sound[:, None]).mT
+        """Computes z (B, T, channels) of sounds (B, samples) in [-1, 1]; T is about samples / stride."""
+        z: Tensor = self.net(sound[:, None]).mT
+        return z
 
     def context(self, frames: Tensor) -> Tensor:
-        """z (B, T, channels) -> c (B, T, D); c_t has heard z_1 to z_t."""
-        return self.recurrent(frames)[0]
+        """Computes c (B, T, D) from z (B, T, channels); c_t depends on z_1 to z_t."""
+        c: Tensor = self.recurrent(frames)[0]
+        return c
 
     def forward(self, sound: Tensor) -> Tensor:
-        """(B, samples) in [-1, 1] -> (B, D), the mean context."""
+        """Computes the mean context (B, D) of sounds (B, samples) in [-1, 1]."""
         return self.context(self.frames(sound)).mean(1)

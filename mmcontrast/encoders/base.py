@@ -1,4 +1,4 @@
-"""One interface for three tracks: every image encoder has a pooled vector and a feature grid."""
+"""The interface of encoders: an image encoder has two outputs, a pooled vector and a feature grid."""
 
 from collections.abc import Sequence
 from pathlib import Path
@@ -12,19 +12,24 @@ from mmcontrast.errors import InputError
 
 
 class Tower(Configurable, nn.Module):
-    """What image and text encoders share.
+    """The base class of image, text and audio encoders.
 
-    Constructor arguments named ``pretrained`` and ``weights`` say where first weights come from.  Loading a trained
-    model leaves them out, since its own weights follow.
+    Constructor arguments named ``pretrained`` and ``weights`` are for initial weights. They are left out when a trained
+    model is loaded, since its own weights follow.
+
+    Attributes:
+        dim: Width D of the output.
+        frozen: Whether the encoder stays in evaluation mode, see ``freeze``.
     """
 
     dim: int
     frozen: bool = False
 
     def layer_ids(self) -> dict[str, int]:
-        """Name of each parameter -> its depth: 0 the stem, 1 to L the blocks, L + 1 what follows them.
+        """Returns the depth of each parameter by its name, for layer decay and partly frozen towers.
 
-        Layer decay and partly frozen towers count from the end of this.
+        Returns:
+            0 for the stem, 1 to L for the blocks, and L + 1 for what follows them.
         """
         stacks = [(n, m) for n, m in self.named_modules() if isinstance(m, nn.ModuleList | nn.Sequential)]
         if not stacks:
@@ -64,30 +69,49 @@ class Tower(Configurable, nn.Module):
         return super().train(mode and not self.frozen)
 
     def drop_patches(self, rate: float) -> None:
-        """While training, leave out a random share ``rate`` of each image's patches (FLIP, 2212.00794)."""
-        raise InputError(f"{type(self).__name__} has no patches to drop; patch dropout is for vision transformers")
+        """Leaves out a random fraction ``rate`` of each image's patches while training (FLIP, 2212.00794).
+
+        Raises:
+            InputError: The encoder is no vision transformer.
+        """
+        raise InputError(f"{type(self).__name__} has no patches to drop; patch dropout is for vision transformers.")
 
     def save_files(self, folder: Path) -> dict[str, Any]:
-        """Write what the constructor reads besides weights (a tokenizer) under ``folder``.
+        """Writes the files that the constructor reads besides weights, such as a tokenizer.
+
+        Args:
+            folder: Directory of the export.
 
         Returns:
-            Constructor arguments that point there, as paths relative to ``folder`` that start with ``./``.
+            Constructor arguments that differ from the present ones; paths are relative to ``folder`` and begin with
+            ``./``.
         """
         return {}
 
 
 class Encoder(Tower):
-    """An image encoder.
+    """The base class of image encoders.
 
-    Images are float in [0, 1]; the encoder normalizes them itself with its ``mean`` and ``std``, so that no caller
-    can get that wrong.
+    Images are float in [0, 1]. The encoder normalizes them by its own ``mean`` and ``std``, so that no caller can
+    normalize them wrongly.
+
+    Args:
+        mean: Mean of each channel, which is subtracted.
+        std: Standard deviation of each channel, by which is divided.
 
     Attributes:
-        dim: channels D of both faces.
-        stride: image pixels per grid cell.
-        image_size: side in pixels that images are resized to for the pooled face; the grid takes any size.
-        interpolation: "bicubic" or "bilinear", how they are resized.
-        crop: "center" resizes the shorter side and cuts the middle square; "squash" resizes both sides.
+        dim: Width D of both outputs, pooled and grid.
+        stride: Pixels per cell of the grid.
+        image_size: Side in pixels to which images are resized for the pooled output; the grid takes any size.
+        interpolation: How images are resized: "bicubic" or "bilinear".
+        crop: How images become square: "center" resizes the shorter side and cuts the center square, "squash" resizes
+            both sides.
+
+    >>> import torch
+    >>> from mmcontrast.encoders import TinyConv
+    >>> encoder, image = TinyConv(8), torch.rand(1, 3, 32, 48)
+    >>> encoder(image).shape, encoder.grid(image).shape
+    (torch.Size([1, 8]), torch.Size([1, 8, 8, 12]))
     """
 
     stride: int
@@ -103,64 +127,85 @@ class Encoder(Tower):
         self.register_buffer("std", torch.tensor(std).view(-1, 1, 1), persistent=False)
 
     def normalize(self, image: Tensor) -> Tensor:
-        """(B, C, H, W) in [0, 1] -> the same, centered and scaled as the network was trained."""
+        """Normalizes images (B, C, H, W) in [0, 1] as those that the network was trained with.
+
+        Raises:
+            InputError: These are no images in float.
+        """
         if not isinstance(image, Tensor) or not image.is_floating_point():
             kind = f"{image.dtype} tensor" if isinstance(image, Tensor) else type(image).__name__
             raise InputError(
-                f"an encoder takes images (B, C, H, W) of float in [0, 1], not a {kind}; predictors take any"
+                f"An encoder takes images (B, C, H, W) of float in [0, 1], not a {kind}; predictors take any."
             )
         return (image - self.mean) / self.std
 
     def grid(self, image: Tensor) -> Tensor:
-        """(B, C, H, W) in [0, 1] -> (B, D, ceil(H / stride), ceil(W / stride))."""
+        """Computes features (B, D, ceil(H / stride), ceil(W / stride)) of images (B, C, H, W) in [0, 1]."""
         raise NotImplementedError
 
     def forward(self, image: Tensor) -> Tensor:
-        """(B, C, H, W) in [0, 1] -> (B, D)."""
+        """Computes one vector (B, D) for each image (B, C, H, W) in [0, 1]."""
         return self.grid(image).mean((2, 3))
 
     def for_dense_tasks(self) -> "Encoder":
-        """The same network with a grid fine enough to track and match with: itself, unless it has finer levels."""
+        """Returns an encoder with the same weights whose grid is fine enough for tracking and matching."""
         return self
 
     def blocks(self, image: Tensor) -> list[Tensor]:
-        """(B, C, H, W) in [0, 1] -> what each block says, from the first to the last, (B, D_i, h_i, w_i) each."""
+        """Computes the features (B, D_i, h_i, w_i) of each block, from the first to the last.
+
+        Args:
+            image: Images (B, C, H, W) in [0, 1].
+
+        Returns:
+            The features of each block; an encoder without blocks returns its grid.
+        """
         return [self.grid(image)]
 
     def attention(self, image: Tensor) -> Tensor:
-        """(B, C, H, W) in [0, 1] -> (B, heads, h, w), where the last block looks; each map is of sum 1 at most.
+        """Computes how much the last block attends to each cell.
+
+        Args:
+            image: Images (B, C, H, W) in [0, 1].
+
+        Returns:
+            Attention (B, heads, h, w), of sum 1 at most in each map.
 
         Raises:
-            InputError: the encoder has no attention.
+            InputError: The encoder has no attention.
         """
-        raise InputError(f"{type(self).__name__} has no attention to show; give a vision transformer")
+        raise InputError(f"{type(self).__name__} has no attention to show; give a vision transformer.")
 
 
 class Tokenizer:
-    """Texts to token ids; a plain picklable object, so that data workers can hold one without the network.
+    """The base class of tokenizers, which can be pickled, so that data workers need no network.
 
     Attributes:
-        context_length: tokens after which a text is cut.
-        pad: the id that fills short rows.
+        context_length: Number of tokens after which a text is cut.
+        pad: Id that fills short rows.
     """
 
     context_length: int
     pad: int = 0
 
     def __call__(self, texts: Sequence[str]) -> Tensor:
-        """B strings -> (B, L) int64, L <= context_length, padded; longer texts are cut."""
+        """Tokenizes B texts; returns (B, L) int64, L <= context_length. Short rows are padded, long texts are cut."""
         raise NotImplementedError
 
     def count(self, text: str) -> int:
-        """Tokens that ``text`` needs, before any cut."""
+        """Returns the number of tokens that ``text`` needs before it is cut."""
         raise NotImplementedError
 
 
 class TextEncoder(Tower):
-    """A text encoder with the tokenizer that belongs to it."""
+    """The base class of text encoders.
+
+    Attributes:
+        tokenizer: The tokenizer of the encoder.
+    """
 
     tokenizer: Tokenizer
 
     def forward(self, tokens: Tensor) -> Tensor:
-        """(B, L) int64 -> (B, D)."""
+        """Computes vectors (B, D) of tokenized texts (B, L) int64."""
         raise NotImplementedError

@@ -1,4 +1,4 @@
-"""From an encoder's grid back to something of an image's size."""
+"""Decoders from feature grids to images."""
 
 import math
 
@@ -7,24 +7,27 @@ from torch import Tensor, nn
 
 
 def upsampler(dim: int, channels: int, factor: float, width: int = 256) -> nn.Sequential:
-    """A decoder: (B, dim, h, w) -> (B, channels, s h, s w), s the power of 2 that reaches ``factor``.
+    """Builds a decoder that enlarges grids.
 
-    A 3 x 3 convolution, then doublings of size, each by nearest neighbors and a 3 x 3 convolution (no checkerboard,
-    unlike transposed convolutions: Odena, Dumoulin and Olah 2016), then a 1 x 1 convolution.  Group norm, so that a
-    image is decoded alike in any batch.
+    It has a 3 x 3 convolution, then doublings of the size, and a 1 x 1 convolution. A doubling repeats pixels and
+    convolves them, which leaves no checkerboard as transposed convolutions do (Odena, Dumoulin and Olah 2016). Group
+    norm makes the result independent of the batch.
 
     Args:
-        dim: channels of the grid.
-        channels: of the result.
-        factor: by which the sides grow, at least.
-        width: channels of the first layer; each doubling of size halves them, down to 32.
+        dim: Number of channels of the grid.
+        channels: Number of channels of the result.
+        factor: Factor by which the sides grow; it is rounded up to a power of 2.
+        width: Number of channels of the first layer; each doubling halves it, down to 32.
+
+    Returns:
+        A module from (B, dim, h, w) to (B, channels, s h, s w), where s is the rounded factor.
     """
-    layers, inside = _block(dim, width), width
+    layers, channels_now = _block(dim, width), width
     for _ in range(max(0, math.ceil(math.log2(factor)))):
-        narrower = max(min(32, width), inside // 2)
-        layers += [nn.Upsample(scale_factor=2), *_block(inside, narrower)]
-        inside = narrower
-    return nn.Sequential(*layers, nn.Conv2d(inside, channels, 1))
+        narrower = max(min(32, width), channels_now // 2)
+        layers += [nn.Upsample(scale_factor=2), *_block(channels_now, narrower)]
+        channels_now = narrower
+    return nn.Sequential(*layers, nn.Conv2d(channels_now, channels, 1))
 
 
 def _block(before: int, after: int) -> list[nn.Module]:
@@ -33,11 +36,11 @@ def _block(before: int, after: int) -> list[nn.Module]:
 
 
 class ChannelwiseLinear(nn.Module):
-    """Lets every cell of a grid reach every other, within each channel (Context encoders, 1604.07379, section 3.1).
+    """A linear layer over all cells of a grid, for each channel apart (Context encoders, 1604.07379, section 3.1).
 
     Args:
-        dim: channels D.
-        cells: h * w, which is fixed.
+        dim: Number D of channels.
+        cells: Number h * w of cells, which is fixed.
     """
 
     def __init__(self, dim: int, cells: int) -> None:
@@ -46,6 +49,6 @@ class ChannelwiseLinear(nn.Module):
         self.bias = nn.Parameter(torch.zeros(dim, cells))
 
     def forward(self, grid: Tensor) -> Tensor:
-        """(B, D, h, w) -> (B, D, h, w)."""
+        """Mixes the cells of grids (B, D, h, w)."""
         mixed = torch.einsum("bdn,dnm->bdm", grid.flatten(2), self.weight) + self.bias
         return mixed.view_as(grid)

@@ -1,4 +1,4 @@
-"""What sits between a tower and the space where a loss compares."""
+"""Heads that map the output of an encoder to the space in which a loss compares."""
 
 from itertools import pairwise
 from typing import Literal
@@ -9,27 +9,28 @@ from torch import Tensor, nn
 
 from mmcontrast.errors import InputError
 from mmcontrast.ops.distributed import all_reduce_sum, world_size
+from mmcontrast.ops.precision import at_least_float32
 from mmcontrast.ops.sphere import l2_normalize
 
 Head = Literal["linear", "mlp", "none"]
 
 
 class GlobalBatchNorm(nn.BatchNorm1d):
-    """Batch norm with the statistics of all ranks' batches (SimCLR, 2002.05709, section 2.2), on any device."""
+    """Batch norm over the batches of all ranks (SimCLR, 2002.05709, section 2.2), on any device."""
 
     def forward(self, x: Tensor) -> Tensor:
-        """(B, D) or (B, D, T) -> the same.
+        """Normalizes features (B, D) or (B, D, T).
 
         Raises:
-            InputError: one sample in all, in training.
+            InputError: There is only one sample in training.
         """
         size = world_size()
         count = size * x.numel() // self.num_features
         if self.training and count < 2:
-            raise InputError("batch norm needs at least 2 samples in training and got 1; raise data.batch_size")
+            raise InputError("Batch norm needs at least 2 samples in training and got 1; raise data.batch_size.")
         if not self.training or size == 1:
             return super().forward(x)
-        wide = x.to(torch.promote_types(x.dtype, torch.float32)).movedim(1, -1)  # (B, [T,] D)
+        wide = at_least_float32(x).movedim(1, -1)  # (B, [T,] D)
         mean = all_reduce_sum(wide.flatten(0, -2).sum(0)) / count
         centered = wide - mean
         variance = all_reduce_sum(centered.square().flatten(0, -2).sum(0)) / count
@@ -47,12 +48,15 @@ class GlobalBatchNorm(nn.BatchNorm1d):
 
 
 def mlp(*widths: int, norm: bool = False, final_norm: bool = False) -> nn.Sequential:
-    """Linear layers of these widths, ReLU between them.
+    """Builds linear layers with ReLU between them.
 
     Args:
-        *widths: of the input, of each layer's output.
-        norm: batch norm over all ranks before each ReLU (SimCLR, MoCo v3).
-        final_norm: and after the last layer, without scale and shift (MoCo v3's code; SimCLR's keeps the scale).
+        *widths: Width of the input, and of the output of each layer.
+        norm: Whether batch norm over all ranks precedes each ReLU (SimCLR, MoCo v3).
+        final_norm: Whether batch norm without scale and shift follows the last layer, as in the code of MoCo v3.
+
+    Returns:
+        A module from (B, first width) to (B, last width).
     """
     layers: list[nn.Module] = []
     for i, (a, b) in enumerate(pairwise(widths)):
@@ -67,7 +71,17 @@ def mlp(*widths: int, norm: bool = False, final_norm: bool = False) -> nn.Sequen
 
 
 def projection(kind: Head, width: int, dim: int) -> nn.Module:
-    """CLIP's bias-free "linear" map, a GELU "mlp" with layer norm, or "none" for towers that project by themselves."""
+    """Builds the head of a tower of CLIP.
+
+    Args:
+        kind: "linear" is the map without bias of CLIP, "mlp" has a layer norm and a hidden layer with GELU, "none" is
+            for towers that project by themselves.
+        width: Width of the input.
+        dim: Width of the output.
+
+    Returns:
+        A module from (B, width) to (B, dim).
+    """
     if kind == "none":
         return nn.Identity()
     if kind == "linear":
@@ -82,11 +96,11 @@ class PrototypeHead(nn.Module):
     """Cosines with K learned directions after a bottleneck (DINO, 2104.14294, section 3.1 and appendix C).
 
     Args:
-        width: of what comes in.
-        prototypes: K.
-        hidden: width of the two layers before the bottleneck.
-        bottleneck: width of the unit vectors that meet the prototypes.
-        norm: batch norm in the hidden layers, for convolutional networks.
+        width: Width of the input.
+        prototypes: Number K of directions.
+        hidden: Width of the two layers before the bottleneck.
+        bottleneck: Width of the unit vectors that are compared with the prototypes.
+        norm: Whether the hidden layers have batch norm, which suits convolutional networks.
     """
 
     def __init__(
@@ -105,6 +119,6 @@ class PrototypeHead(nn.Module):
         self.prototypes = nn.Parameter(torch.empty(prototypes, bottleneck).uniform_(-1, 1) * bottleneck**-0.5)
 
     def forward(self, x: Tensor) -> Tensor:
-        """(B, width) -> (B, K) cosines."""
+        """Computes cosines (B, K) of inputs (B, width)."""
         directions = F.normalize(self.prototypes, dim=1)  # weight norm with its gain fixed at 1
         return F.linear(l2_normalize(self.mlp(x)).to(directions.dtype), directions)

@@ -167,7 +167,7 @@ class OpenClipTokenizer(Tokenizer):
 
     def __call__(self, texts: Sequence[str]) -> Tensor:
         """Tokenizes B texts; returns (B, L) int64."""
-        tokens = self.source(list(texts)).to(torch.int64)
+        tokens: Tensor = self.source(list(texts)).to(torch.int64)
         return tokens[:, : int(tokens.argmax(1).max()) + 1] if self.short and len(tokens) else tokens
 
     def count(self, text: str) -> int:

@@ -24,7 +24,7 @@ def resample_positions(positions: Tensor, height: int, width: int, prefix: int) 
     side = math.isqrt(positions.shape[1] - prefix)
     if (height, width) == (side, side):
         return positions
-    grid = positions[:, prefix:].float().unflatten(1, (side, side)).permute(0, 3, 1, 2)  # type: ignore[no-untyped-call]
+    grid = positions[:, prefix:].float().unflatten(1, (side, side)).permute(0, 3, 1, 2)
     # Their code adds 0.1 to both sides, lest the floor of a product be too small; the scale is part of the result.
     scale = (height + 0.1) / side, (width + 0.1) / side
     grid = F.interpolate(grid, scale_factor=scale, mode="bicubic", antialias=False)
@@ -32,12 +32,13 @@ def resample_positions(positions: Tensor, height: int, width: int, prefix: int) 
     return torch.cat([positions[:, :prefix], grid.flatten(2).mT.to(positions.dtype)], 1)
 
 
-class DinoVisionTransformer(timm.models.VisionTransformer):  # type: ignore[misc]
+class DinoVisionTransformer(timm.models.VisionTransformer):
     """A vision transformer of timm that interpolates its position embeddings by ``resample_positions``."""
 
     def _pos_embed(self, x: Tensor) -> Tensor:
         """Adds position embeddings to patches (B, h, w, D) and puts the prefix tokens before them."""
         prefix = 0 if self.no_embed_class else self.num_prefix_tokens
+        assert self.pos_embed is not None
         positions = resample_positions(self.pos_embed, x.shape[1], x.shape[2], prefix)
         tokens = [t.expand(len(x), -1, -1) for t in (self.cls_token, self.reg_token) if t is not None]
         patches = x.flatten(1, 2)

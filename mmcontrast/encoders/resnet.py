@@ -1,4 +1,4 @@
-"""A residual network of any widths, for what must train within minutes.
+"""A residual network of any widths, for models that are trained within minutes.
 
 He, Zhang, Ren, Sun, CVPR 2016.  https://arxiv.org/abs/1512.03385
 """
@@ -18,13 +18,17 @@ IMAGENET_MEAN, IMAGENET_STD = (0.485, 0.456, 0.406), (0.229, 0.224, 0.225)  # of
 
 
 class ResNet(Encoder):
-    """A convolution of 3 x 3, then blocks of two, each around a shortcut.
+    """A convolution of 3 x 3, followed by blocks of two convolutions with a shortcut.
 
     Args:
-        widths: channels of the stem and of each block.
-        strides: of the stem and of each block.
-        image_size: side in pixels that images are brought to for the pooled face.
-        mean, std: normalization, per channel; ImageNet's if not given.
+        widths: Number of channels of the stem and of each block.
+        strides: Stride of the stem and of each block.
+        image_size: Side in pixels to which images are resized for the pooled output.
+        mean: Mean of each channel, which is subtracted.
+        std: Standard deviation of each channel, by which is divided.
+
+    Raises:
+        InputError: There are not as many widths as strides, or there is no block.
     """
 
     def __init__(
@@ -37,7 +41,7 @@ class ResNet(Encoder):
     ) -> None:
         if len(widths) != len(strides) or len(widths) < 2:
             raise InputError(
-                f"widths {tuple(widths)} and strides {tuple(strides)}: wanted one of each for the stem and every block"
+                f"widths {tuple(widths)} and strides {tuple(strides)}: give one of each for the stem and every block."
             )
         super().__init__(mean, std)
         self.dim, self.stride, self.image_size = widths[-1], prod(strides), image_size
@@ -48,20 +52,20 @@ class ResNet(Encoder):
         self.to(memory_format=torch.channels_last)
 
     def grid(self, image: Tensor) -> Tensor:
-        """(B, C, H, W) in [0, 1] -> (B, D, ceil(H / stride), ceil(W / stride))."""
+        """Computes features (B, D, ceil(H / stride), ceil(W / stride)) of images (B, C, H, W) in [0, 1]."""
         return self.blocks(image)[-1]
 
     def blocks(self, image: Tensor) -> list[Tensor]:
-        """(B, C, H, W) in [0, 1] -> the stem and each block, (B, D_i, h_i, w_i)."""
+        """Computes the features (B, D_i, h_i, w_i) of the stem and of each block."""
         x = self.normalize(image).contiguous(memory_format=torch.channels_last)
-        found = [F.relu(self.stem(x))]
+        features = [F.relu(self.stem(x))]
         for block in self.stages:
-            found.append(block(found[-1]))
-        return found
+            features.append(block(features[-1]))
+        return features
 
 
 class _Block(nn.Module):
-    """relu(x + f(x)); f begins as zero, so that a block begins as its shortcut (1706.02677, section 5.1)."""
+    """relu(x + f(x)), where f is zero at first, so that a block begins as its shortcut (1706.02677, section 5.1)."""
 
     def __init__(self, width: int, out: int, stride: int) -> None:
         super().__init__()
@@ -71,11 +75,13 @@ class _Block(nn.Module):
         self.shortcut = nn.Identity() if same else _Convolution(width, out, stride, kernel=1)
 
     def forward(self, x: Tensor) -> Tensor:
-        """(B, A, H, W) -> (B, D, ceil(H / stride), ceil(W / stride))."""
+        """Computes (B, D, ceil(H / stride), ceil(W / stride)) from (B, A, H, W)."""
         return F.relu(self.second(F.relu(self.first(x), inplace=True)) + self.shortcut(x), inplace=True)
 
 
 class _Convolution(nn.Module):
+    """A convolution and its batch norm."""
+
     def __init__(self, width: int, out: int, stride: int = 1, kernel: int = 3) -> None:
         super().__init__()
         self.conv = nn.Conv2d(width, out, kernel, stride, kernel // 2, bias=False)
@@ -83,4 +89,5 @@ class _Convolution(nn.Module):
         nn.init.kaiming_normal_(self.conv.weight, mode="fan_out", nonlinearity="relu")
 
     def forward(self, x: Tensor) -> Tensor:
-        return self.norm(self.conv(x))
+        normalized: Tensor = self.norm(self.conv(x))
+        return normalized

@@ -136,7 +136,8 @@ def _adapt(net: Any, checkpoint: Checkpoint) -> dict[str, Tensor]:
     if not checkpoint.antialias and positions is not None and own is not None and positions.ndim == 3:
         prefix = 0 if net.no_embed_class else net.num_prefix_tokens
         if positions.shape[1] - prefix > 0 and positions.shape != own.shape and "mask_token" not in state:
-            state["pos_embed"] = resample_positions(positions, *net.patch_embed.grid_size, prefix)
+            height, width = net.patch_embed.grid_size
+            state["pos_embed"] = resample_positions(positions, height, width, prefix)
     family = importlib.import_module(type(net).__module__)
     if not hasattr(family, "checkpoint_filter_fn"):
         return state

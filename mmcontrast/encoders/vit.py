@@ -1,4 +1,4 @@
-"""Vision transformers at any size, and the tokens of any of timm's.
+"""Vision transformers of any shape, and access to the tokens of those of timm.
 
 Dosovitskiy et al., ICLR 2021.  https://arxiv.org/abs/2010.11929
 """
@@ -20,23 +20,27 @@ from mmcontrast.ops.patches import sincos_positions
 
 
 class ViT(TimmEncoder):
-    """A vision transformer of any shape; ``TimmEncoder`` has the named ones.
+    """A vision transformer of any shape; ``TimmEncoder`` has those with a name.
 
-    The default is ViT-S/16.  It takes images of any size: positions are interpolated.
+    The default is ViT-S/16. Images may have any size, since position embeddings are interpolated.
 
     Args:
-        image_size: side in pixels that the positions are made for.
-        patch_size: side of a patch in pixels.
-        dim: width.
-        depth: number of blocks.
-        heads: of the attention.
-        positions: "learned", or "sincos": fixed sines and cosines (MAE, MoCo v3).
-        registers: extra tokens (2309.16588).
-        layer_scale: initial factor of each residual branch; None: no such factors.
-        drop_path: rate of stochastic depth.
-        pooling: the pooled face is the class token ("cls") or the mean of the patches ("mean").
+        image_size: Side in pixels of the images that the position embeddings are for.
+        patch_size: Side of a patch in pixels.
+        dim: Width D of a token.
+        depth: Number of blocks.
+        heads: Number of attention heads.
+        positions: Position embeddings: "learned", or fixed sines and cosines ("sincos", as in MAE and MoCo v3).
+        registers: Number of register tokens (2309.16588).
+        layer_scale: Initial factor of each residual branch; None leaves the factors out.
+        drop_path: Rate of stochastic depth.
+        pooling: Pooled output: the class token ("cls") or the mean of the patches ("mean").
         initialization: Source of the first weights: "timm", or the code of "mae" or "moco_v3".
-        mean, std: normalization.
+        mean: Mean of each channel, which is subtracted.
+        std: Standard deviation of each channel, by which is divided.
+
+    Raises:
+        InputError: ``image_size`` is not a multiple of ``patch_size``, or ``dim`` not of ``heads``.
     """
 
     def __init__(
@@ -92,16 +96,18 @@ def encode_tokens(
     hidden: Tensor | None = None,
     mask_token: Tensor | None = None,
 ) -> tuple[Tensor, Tensor]:
-    """All tokens of a vision transformer, or those of a part of the patches.
+    """Computes all tokens of a vision transformer, or those of some patches.
 
     Args:
-        encoder: one for which ``require_tokens`` holds.
-        image: (B, 3, H, W) in [0, 1].
-        keep: (B, n) int64, the patches to encode, as if the others did not exist (MAE).
-        hidden: (B, N) bool, patches whose content ``mask_token`` (D,) stands in for (BEiT, iBOT).
-        mask_token: (D,).
+        encoder: An encoder that ``require_tokens`` accepts.
+        image: Images (B, 3, H, W) in [0, 1].
+        keep: Indices (B, n) int64 of the patches that are encoded; the others are left out (MAE).
+        hidden: Bool mask (B, N) of the patches that ``mask_token`` replaces (BEiT, iBOT).
+        mask_token: Token (D,) that replaces hidden patches.
+
     Returns:
-        (B, P, D) prefix tokens (class token, registers) and (B, n, D) patches, after the last norm.
+        The prefix tokens (B, P, D), which are the class token and registers, and the patches (B, n, D), after the last
+        norm.
     """
     net = encoder.net
     x = net.patch_embed(encoder._prepare(image))  # (B, h, w, D)
@@ -109,17 +115,24 @@ def encode_tokens(
         x = torch.where(hidden.view(*x.shape[:3], 1), mask_token.to(x.dtype), x)  # type: ignore[union-attr]
     x, prefix = net._pos_embed(x), net.num_prefix_tokens  # (B, P + N, D)
     if keep is not None:
-        kept = x[:, prefix:].gather(1, keep[..., None].expand(-1, -1, x.shape[2]))  # (B, n, D)
-        x = torch.cat([x[:, :prefix], kept], 1)
+        visible = x[:, prefix:].gather(1, keep[..., None].expand(-1, -1, x.shape[2]))  # (B, n, D)
+        x = torch.cat([x[:, :prefix], visible], 1)
     x = net.norm(net.blocks(net.norm_pre(x)))
     return x[:, :prefix], x[:, prefix:]
 
 
 def require_tokens(encoder: Encoder, method: str) -> TimmEncoder:
-    """The encoder, if it is a plain vision transformer of timm that takes any image size.
+    """Checks that an encoder is a plain vision transformer of timm that takes any image size.
+
+    Args:
+        encoder: The encoder.
+        method: Name of the method that needs tokens, for the message.
+
+    Returns:
+        The encoder.
 
     Raises:
-        InputError: it is another kind of network.
+        InputError: It is another kind of network.
     """
     net = getattr(encoder, "net", None)
     is_plain = isinstance(net, timm.models.VisionTransformer) and net.dynamic_img_size

@@ -44,7 +44,7 @@ def test_blocks_of_network_in_network(image):
     assert_close(blocks[-1], encoder.grid(image))
     assert_close(encoder(image), blocks[-1].mean((2, 3)))
     assert NIN(width=12, in_channels=1)(image[:, :1]).shape == (2, 12)
-    with pytest.raises(InputError, match="depth 1 and width 12"):
+    with pytest.raises(InputError, match="depth is 1 and width 12"):
         NIN(width=12, depth=1)
 
 
