@@ -25,7 +25,7 @@ COLORS = ("#e6194b", "#3cb44b", "#ffe119", "#4363d8", "#f58231", "#911eb4")
 def first_frame(path: str) -> ScaledImage:
     """Returns the first frame of a video file, with a long side of at most ``LONGEST_SIDE`` pixels."""
     video = bounded.open_recording(path)
-    return ScaledImage(bounded.shrunk(video[0], LONGEST_SIDE), video.height, video.width)
+    return ScaledImage(bounded.shrink(video[0], LONGEST_SIDE), video.height, video.width)
 
 
 def limit_stored_paintings(editor: gr.ImageEditor, limit: int = 64) -> None:

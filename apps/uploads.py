@@ -64,7 +64,7 @@ def read_scaled(upload: Any, what: str = "an image", longest: int = LONGEST_SIDE
 @lru_cache(16)
 def _scaled(path: str, longest: int) -> ScaledImage:
     original = bounded.read_image(path)
-    pixels = bounded.shrunk(original, longest)
+    pixels = bounded.shrink(original, longest)
     pixels.setflags(write=False)
     return ScaledImage(pixels, *original.shape[:2])
 
