@@ -33,5 +33,5 @@ def test_what_a_method_paints_is_shown_on_a_sheet(name: str, tmp_path, capsys):
     arguments = ["predict", "features", str(photos), "--model", model, "--out", str(tmp_path / "out"), "--show"]
     assert main([*arguments, name]) == 0
     assert image_size(tmp_path / "out" / f"{name}.png") > 200
-    assert main([*arguments, "rotation"]) == 2
+    assert main([*arguments, "rotation", "--overwrite"]) == 2
     assert f"is a {type(method).__name__}; give a model trained by Rotation" in capsys.readouterr().err
