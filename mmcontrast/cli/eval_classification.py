@@ -87,7 +87,7 @@ def probe(
             "mirror images, as most published figures).",
         ),
     ] = "lbfgs",
-    c: Annotated[
+    C: Annotated[
         str | None,
         Option("--C", metavar="C,...", help="Values of C to choose from. Without it, 1e-6 to 10, two per decade."),
     ] = None,
@@ -127,7 +127,7 @@ def probe(
     from mmcontrast.evals.logistic import C_SWEEP
 
     chosen: Blocks = "all" if blocks == "all" else numbers(blocks, int, "--blocks") if blocks else None
-    C_sweep = numbers(c, float, "--C") if c else C_SWEEP
+    C_sweep = numbers(C, float, "--C") if C else C_SWEEP
     lr_sweep = numbers(lr, float, "--lr") if lr else LR_SWEEP
     folder = output_folder(out, overwrite)
     result = linear_probe(

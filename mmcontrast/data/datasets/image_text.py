@@ -115,11 +115,14 @@ class ImageText(Dataset[dict[str, Any]]):
         return texts
 
     def _has_captions(self) -> bool:
-        """Captions of their own, unlike samples with a label alone; the first sample shows which."""
+        """Tells whether the samples have captions, not only labels; the first sample with a record decides."""
         if self.samples.has("txt"):
             return True
-        record = self.samples.text(0, "json")
-        return record is not None and bool({"captions", "caption", "text"} & set(_parse(record, self.name(0))))
+        if not self.samples.has("json"):
+            return False
+        index = next(i for i in range(len(self.samples)) if self.samples.text(i, "json") is not None)
+        record = _parse(self.samples.text(index, "json") or "", self.name(index))
+        return bool({"captions", "caption", "text"} & set(record))
 
 
 def _parse(text: str, name: str) -> Any:
