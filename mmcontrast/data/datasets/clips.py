@@ -8,32 +8,42 @@ from typing import Any
 
 import cv2
 import numpy as np
+import numpy.typing as npt
 import torch
 from torch import Tensor, nn
 from torch.utils.data import Dataset
 
 from mmcontrast.data.io.archives import Folder, Root, Store, extension, open_stores
 from mmcontrast.data.io.decode import EXTENSIONS, ImageError, decode
-from mmcontrast.data.io.folders import braces, files_in
-from mmcontrast.data.io.video import Video, VideoError
+from mmcontrast.data.io.folders import braces, files_in, is_hidden, natural_order
+from mmcontrast.data.io.video import Frames, Video, VideoError
 from mmcontrast.data.io.video_file import VideoFile
 from mmcontrast.data.sampler import SampleKey
 from mmcontrast.errors import InputError
 from mmcontrast.ops.random import uniform
 
-VIDEO_EXTENSIONS = (".mp4", ".mkv", ".webm", ".mov", ".avi", ".m4v", ".mpg", ".mpeg", ".ogv", ".ts")
+VIDEO_EXTENSIONS = (
+    *(".mp4", ".mkv", ".webm", ".mov", ".avi", ".m4v", ".mpg", ".mpeg", ".ogv", ".ts", ".m2ts", ".mts", ".vob"),
+    *(".wmv", ".asf", ".flv", ".3gp", ".mxf", ".nut", ".ivf"),
+)
 _FLIP, _JITTER = 21, 22  # streams of the sample's key
 
 
 class StoredFrames(Video):
-    """A video as numbered images in a folder or in a tar or zip file."""
+    """A video as numbered images in a folder or in a tar or zip file.
+
+    Args:
+        store: The folder or archive.
+        members: The numbers of its images in the order of the frames.
+        fps: Frames per second.
+    """
 
     def __init__(self, store: Store, members: Sequence[int], fps: float) -> None:
         self._store, self._members = store, members
         self.name = f"{store.path}: {os.path.dirname(store.names[members[0]]) or '.'}"
         self.times = np.arange(len(members)) / fps
 
-    def _decode(self, indices: list[int]) -> np.ndarray:
+    def _decode(self, indices: list[int]) -> Frames:
         frames = [decode(self._store.read(self._members[i]), name=self.name) for i in indices]
         if len({frame.shape for frame in frames}) > 1:
             raise ImageError(f"{self.name}: its frames differ in size")
@@ -43,20 +53,24 @@ class StoredFrames(Video):
 class Clips(Dataset[dict[str, Any]]):
     """A few frames of each video, cropped to a square.
 
-    A sample is ``clip`` (T, 3, size, size) uint8 and ``sample_key`` int.  A video that cannot be read gives
+    A sample is ``clip`` (T, 3, size, size) uint8 and ``sample_key`` int. A video that cannot be read gives
     ``{"corrupt": message, "sample_key": int}``.
 
     Args:
-        root: video files, folders of them (searched at any depth), folders or tar or zip files of frame folders
-            (VIDEO/00000.jpg, ...), patterns (``{00..31}``, ``*``), or several of these.  A .txt file lists paths.
-        frames: T, at least 2.
-        size: side of the square in pixels.
-        gap: shortest and longest time between two frames in seconds; drawn for each sample.  A video that is too short
-            for T frames so far apart gives them closer together.
-        fps: frames per second of frame folders.
-        scale: smallest and largest area of the square's region, as a fraction of the frame's largest square.
-        backward: probability of a clip that runs backward.
-        per_video: samples of each video in an epoch.
+        root: Video files, folders of them (searched at any depth), folders or tar or zip files of frame folders
+            (VIDEO/00000.jpg, ...), patterns (``{00..31}``, ``*``), or several of these. A .txt file lists paths. The
+            frames of a folder are in the order of the numbers in their names.
+        frames: The number of frames T, at least 2.
+        size: Side of the square in pixels.
+        gap: Shortest and longest time between two frames in seconds; each sample draws one between them. A video that
+            is too short for it gives frames that are closer together.
+        fps: Frames per second of frame folders.
+        scale: Smallest and largest area of the square's region, as a fraction of the frame's largest square.
+        backward: Probability of a clip that runs backward.
+        per_video: Number of samples of each video in an epoch.
+
+    Raises:
+        InputError: There are no videos, or a range is out of order.
     """
 
     def __init__(
@@ -82,7 +96,7 @@ class Clips(Dataset[dict[str, Any]]):
         return len(self.videos) * self.per_video
 
     def name(self, index: int) -> str:
-        """Where the sample comes from."""
+        """Returns what messages call a sample: the name of its video."""
         video = self.videos[index // self.per_video]
         return video.name if isinstance(video, Video) else str(video)
 
@@ -102,8 +116,8 @@ class Clips(Dataset[dict[str, Any]]):
         clip = _square(frames, self.size, self.scale, generator)
         return {"clip": torch.from_numpy(clip).permute(0, 3, 1, 2).contiguous(), "sample_key": sample_key.to_int()}
 
-    def _numbers(self, times: np.ndarray, generator: np.random.Generator) -> list[int]:
-        """T distinct frame numbers, about equally far apart in time."""
+    def _numbers(self, times: npt.NDArray[np.float64], generator: np.random.Generator) -> list[int]:
+        """Returns T distinct frame numbers, about equally far apart in time."""
         span = min(generator.uniform(*self.gap) * (self.frames - 1), times[-1])
         start = generator.uniform(0, times[-1] - span)
         middles = (times[1:] + times[:-1]) / 2
@@ -113,15 +127,16 @@ class Clips(Dataset[dict[str, Any]]):
         numbers -= max(0, numbers[-1] - (len(times) - 1))
         if numbers[0] < 0:
             numbers = np.linspace(0, len(times) - 1, self.frames).round().astype(int)
-        return numbers[::-1].tolist() if generator.random() < self.backward else numbers.tolist()
+        order = -1 if generator.random() < self.backward else 1
+        return [int(number) for number in numbers[::order]]
 
 
 class ClipAugment(nn.Module):
-    """On the device: ``clip`` (B, T, 3, H, W) uint8 -> float in [0, 1], mirrored and tinted alike in all its frames.
+    """Mirrors and tints clips on the device, all frames of a clip alike.
 
     Args:
-        flip: probability of mirroring.
-        jitter: largest change of brightness, contrast and saturation, as a fraction.
+        flip: Probability of mirroring.
+        jitter: Largest change of brightness, contrast and saturation, as a fraction.
     """
 
     def __init__(self, flip: float = 0.5, jitter: float = 0.2) -> None:
@@ -129,7 +144,11 @@ class ClipAugment(nn.Module):
         self.flip, self.jitter = flip, jitter
 
     def forward(self, batch: dict[str, Any]) -> dict[str, Any]:
-        """Replaces ``clip``; needs ``sample_key`` (B,) int64."""
+        """Returns the batch with ``clip`` as float in [0, 1].
+
+        Args:
+            batch: ``clip`` (B, T, 3, H, W) uint8 and ``sample_key`` (B,) int64.
+        """
         clip: Tensor = batch["clip"].float() / 255
         mirrored = uniform(batch["sample_key"], 1, stream=_FLIP)[:, 0] < self.flip
         clip = torch.where(mirrored.view(-1, 1, 1, 1, 1), clip.flip(-1), clip)
@@ -144,9 +163,9 @@ class ClipAugment(nn.Module):
 
 
 def _videos(root: Root, fps: float, least: int) -> Iterator[Video | Path]:
-    """Video files stay paths, to be opened when read."""
-    for place in [root] if isinstance(root, str | Path) else root:
-        for path in (Path(p) for p in braces(str(place))):
+    """Yields videos; video files stay paths, to be opened when they are read."""
+    for entry in [root] if isinstance(root, str | Path) else root:
+        for path in (Path(p) for p in braces(str(entry))):
             if path.suffix == ".txt" and path.is_file():
                 yield from _videos([line.strip() for line in path.read_text().splitlines() if line.strip()], fps, least)
             elif path.suffix.lower() in VIDEO_EXTENSIONS:
@@ -160,14 +179,17 @@ def _videos(root: Root, fps: float, least: int) -> Iterator[Video | Path]:
 
 
 def _frame_folders(store: Store, fps: float, least: int) -> Iterator[StoredFrames]:
-    """Folders of a store with at least so many images, each a video in the order of its names."""
+    """Yields the folders of a store that hold at least so many images, each as a video."""
     folders: dict[str, list[int]] = {}
     for member, name in enumerate(store.names):
-        if extension(name, first_dot=not isinstance(store, Folder))[1] in EXTENSIONS:
+        if (
+            not is_hidden(os.path.basename(name))
+            and extension(name, first_dot=not isinstance(store, Folder))[1] in EXTENSIONS
+        ):
             folders.setdefault(os.path.dirname(name), []).append(member)
     for members in folders.values():
         if len(members) >= least:
-            yield StoredFrames(store, sorted(members, key=lambda m: store.names[m]), fps)
+            yield StoredFrames(store, sorted(members, key=lambda m: natural_order(store.names[m])), fps)
 
 
 @functools.lru_cache(maxsize=16)
@@ -175,8 +197,8 @@ def _opened(path: Path, process: int) -> VideoFile:
     return VideoFile(path)
 
 
-def _square(frames: np.ndarray, size: int, scale: tuple[float, float], generator: np.random.Generator) -> np.ndarray:
-    """(T, H, W, 3) -> (T, size, size, 3): the same random square of every frame."""
+def _square(frames: Frames, size: int, scale: tuple[float, float], generator: np.random.Generator) -> Frames:
+    """Returns the same random square of every frame, (T, H, W, 3) -> (T, size, size, 3)."""
     height, width = frames.shape[1:3]
     side = max(1, round(min(height, width) * generator.uniform(*scale) ** 0.5))
     top, left = generator.integers(height - side + 1), generator.integers(width - side + 1)

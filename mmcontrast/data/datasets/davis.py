@@ -9,9 +9,11 @@ from pathlib import Path
 from typing import Literal
 
 import numpy as np
+import numpy.typing as npt
 from PIL import Image
 
 from mmcontrast.data.io.decode import FORMATS
+from mmcontrast.data.io.folders import is_hidden, natural_order
 from mmcontrast.data.io.masks import read_mask
 from mmcontrast.data.io.video import FrameFolder
 from mmcontrast.errors import InputError
@@ -24,14 +26,15 @@ class Davis:
     """Videos and object masks below a ``DAVIS`` folder.
 
     Args:
-        root: the folder that holds JPEGImages and Annotations, or its parent.
-        year: 2016 (one object: all that is annotated) or 2017; None: 2017 where ImageSets/2017 exists.
-        split: a list in ImageSets/YEAR, such as "val"; None: val where it exists, else every annotated video.
-        sequences: names of videos in place of a split.
+        root: The folder that holds JPEGImages and Annotations, or its parent.
+        year: 2016 (all that is annotated is one object) or 2017. None takes 2017 where ImageSets/2017 exists.
+        split: A list in ImageSets/YEAR, such as "val". None takes val where it exists, otherwise every annotated video.
+        sequences: Names of videos in place of a split.
         task: "unsupervised" reads Annotations_unsupervised, for 2017.
-        resolution: subfolder, such as 480p or Full-Resolution.
+        resolution: The subfolder, such as 480p or Full-Resolution.
+
     Raises:
-        InputError: no such folder, split or video.
+        InputError: There is no such folder, split or video.
     """
 
     def __init__(
@@ -61,21 +64,22 @@ class Davis:
                 raise InputError(f"{self.root}: has no video {name!r} with frames and masks; it has {', '.join(known)}")
 
     def video(self, sequence: str) -> FrameFolder:
-        """The frames of a video."""
+        """Returns the frames of a video."""
         return FrameFolder(self._frames / sequence, fps=24.0)
 
     def annotations(self, sequence: str) -> list[Path]:
-        """Its mask files in order, one a frame."""
-        return sorted((self._masks / sequence).glob("*.png"))
+        """Returns the mask files of a video in the order of its frames."""
+        masks = (path for path in (self._masks / sequence).glob("*.png") if not is_hidden(path.name))
+        return sorted(masks, key=lambda path: natural_order(path.name))
 
-    def read(self, path: Path) -> np.ndarray:
-        """A mask file of the truth or of a result -> (H, W) uint8 ids; one id for 2016."""
+    def read(self, path: Path) -> npt.NDArray[np.uint8]:
+        """Returns a mask file of the truth or of a result as (H, W) uint8 ids; DAVIS-2016 has the one id 1."""
         if self.year == 2017:
             return read_mask(path)
         with Image.open(path, formats=FORMATS) as image:
             pixels = np.array(image)
-            bar = 127 if image.mode == "L" else 0
-        return (pixels > bar).astype(np.uint8)
+            threshold = 127 if image.mode == "L" else 0
+        return (pixels > threshold).astype(np.uint8)
 
     def _listed(self, split: str | None) -> list[str]:
         file = self.root / "ImageSets" / str(self.year) / f"{split or 'val'}.txt"

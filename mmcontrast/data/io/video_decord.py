@@ -1,12 +1,13 @@
 """decord as another decoder of video files, held to the frame numbers of PyAV.
 
-Its FFmpeg is of 2019 and takes no list of demuxers: it opens the playlist where a stream follows one in one file, and
-it numbers the frames of AVI files with B-frames wrongly.  So it gets only files that begin with the signature of their
-container and whose packets name their frames.
+decord's FFmpeg is old and takes no list of demuxers: it opens the playlist where a stream follows one in one file. It
+numbers the frames of AVI files with B-frames wrongly, and gives damaged frames by index where groups of pictures refer
+to each other. So decord only goes through files that begin with the signature of their container and whose packets name
+their frames.
 """
 
+from collections.abc import Iterator
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 
@@ -32,17 +33,18 @@ def check_decord(name: str, container_name: str, table: FrameTable, is_mirrored:
         raise VideoError(f"{name}: decord does not number or turn its frames as FFmpeg does; use 'pyav'")
 
 
-def open_decord(path: Path, name: str, count: int, threads: int) -> Any:
-    """Returns a decord reader of a file.
+def iterate_decord(path: Path, name: str, count: int, size: tuple[int, int], threads: int) -> Iterator[Frames]:
+    """Yields all frames of a file in order, (H, W, 3) uint8.
 
     Args:
         path: The file.
         name: What messages call the file.
-        count: The number of frames that the reader must have.
+        count: The number of frames that the file must have.
+        size: (H, W) that the frames must have.
         threads: Number of decoding threads.
 
     Raises:
-        VideoError: decord is not installed, fails, or counts other frames.
+        VideoError: decord is not installed, fails, or gives other frames.
     """
     try:
         import decord
@@ -52,29 +54,13 @@ def open_decord(path: Path, name: str, count: int, threads: int) -> Any:
         raise VideoError(f"{name}: decord cannot read it ({type(error).__name__}); use 'pyav'") from error
     if len(reader) != count:
         raise VideoError(f"{name}: decord counts {len(reader)} frames, the file has {count}; use 'pyav'")
-    return reader
-
-
-def read_decord(reader: Any, name: str, indices: list[int], size: tuple[int, int]) -> Frames:
-    """Returns frames by number, (N, H, W, 3) uint8.
-
-    Args:
-        reader: What ``open_decord`` returned.
-        name: What messages call the file.
-        indices: N numbers of frames.
-        size: (H, W) that the frames must have.
-
-    Raises:
-        VideoError: decord fails, or its frames have another size.
-    """
-    try:
-        batch = reader.get_batch(indices)
-    except Exception as error:  # decord raises its own error type on damaged files
-        raise VideoError(f"{name}: decord fails ({type(error).__name__}); use 'pyav'") from error
-    frames: Frames = batch.asnumpy() if hasattr(batch, "asnumpy") else np.asarray(batch)  # the bridge may be torch
-    if frames.shape[1:3] != size:
-        raise VideoError(
-            f"{name}: decord gives frames of {frames.shape[2]}x{frames.shape[1]}, not of {size[1]}x{size[0]}; "
-            "use 'pyav'"
-        )
-    return frames
+    for _ in range(count):
+        try:
+            frame = reader.next()
+        except Exception as error:  # decord raises its own error type on damaged files
+            raise VideoError(f"{name}: decord fails ({type(error).__name__}); use 'pyav'") from error
+        image: Frames = frame.asnumpy() if hasattr(frame, "asnumpy") else np.asarray(frame)  # the bridge may be torch
+        if image.shape[:2] != size:
+            shape = f"{image.shape[1]}x{image.shape[0]}, not of {size[1]}x{size[0]}"
+            raise VideoError(f"{name}: decord gives frames of {shape}; use 'pyav'")
+        yield image

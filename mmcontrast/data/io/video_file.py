@@ -13,7 +13,7 @@ from av.video.reformatter import VideoReformatter
 
 from mmcontrast.data.io.decode import MAX_PIXELS
 from mmcontrast.data.io.video import Backend, Frames, Video, VideoError
-from mmcontrast.data.io.video_decord import check_decord, open_decord, read_decord
+from mmcontrast.data.io.video_decord import check_decord, iterate_decord
 from mmcontrast.data.io.video_index import (
     FrameTable,
     decoded_table,
@@ -44,8 +44,8 @@ class VideoFile(Video):
     Args:
         path: The file.
         backend: "auto" and "pyav" decode with PyAV, which was faster than decord for every container and codec that
-            was measured (tests/benchmarks/bench_video_reader.py).  "decord" decodes MP4, MOV, MKV and WebM with decord,
-            which gives the same frames.
+            was measured (tests/benchmarks/bench_video_reader.py).  "decord" goes through MP4, MOV, MKV and WebM with
+            decord, which then gives the same frames; frames by index come from PyAV.
         threads: Number of decoding threads.
 
     Raises:
@@ -76,7 +76,8 @@ class VideoFile(Video):
     def __iter__(self) -> Iterator[Frames]:
         """Yields all frames in order; where one cannot be decoded, the one before stands in, which ``problem`` says."""
         if self.backend == "decord":
-            yield from super().__iter__()
+            size = self.height, self.width
+            yield from iterate_decord(self.path, self.name, len(self), size, self.threads)
             return
         image: Frames | None = None
         sources, number = [], 0
@@ -146,11 +147,7 @@ class VideoFile(Video):
     def _decode(self, indices: list[int]) -> Frames:
         handle = self._open_readers.readers.get(os.getpid())
         if handle is None:
-            decord = self.backend == "decord"
-            handle = open_decord(self.path, self.name, len(self), self.threads) if decord else self._open()
-            self._open_readers.readers[os.getpid()] = handle
-        if self.backend == "decord":
-            return read_decord(handle, self.name, indices, (self.height, self.width))
+            handle = self._open_readers.readers[os.getpid()] = self._open()
         images: dict[int, Frames] = {}  # by packet
         for run in self._table.runs(indices):
             start = self._table.start_for(run[0])
