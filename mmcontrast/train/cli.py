@@ -76,7 +76,7 @@ class TrainCLI(LightningCLI):
 
     def complete_config(self) -> dict[str, Any]:
         """Returns every setting of the run as plain values, the defaults included."""
-        return dict(yaml.safe_load(self.parser.dump(self.config, skip_none=False, skip_link_targets=True)))
+        return dict(yaml.safe_load(self.parser.dump(self.config)))
 
 
 def import_short_names(arguments: list[str]) -> None:

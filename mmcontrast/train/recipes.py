@@ -20,6 +20,8 @@ PACKAGES = ("mmcontrast.methods", "mmcontrast.encoders", "mmcontrast.data", "mmc
 _ROOTS = ("root", "scenes")
 # Arguments of methods that hold an image encoder.
 _ENCODERS = ("encoder", "image_encoder", "lightness", "color")
+# Names that stand for the user's data in the recipes; see the header of each.
+_PLACEHOLDERS = ("photos", "pairs.csv", "videos", "sounds", "scenes", "frames")
 
 Config = dict[str, Any]
 
@@ -170,7 +172,7 @@ def _encoder_node(name: str, recipe: Config) -> Config:
     elif name in bundled():
         arguments = read_config(BUNDLED / name / "config.yaml")["model"]["method"]["init_args"]
         return node(next(arguments[place] for place in _ENCODERS if place in arguments))
-    elif name in (names := importlib.import_module("mmcontrast.encoders").__all__):
+    elif name in (names := _encoder_classes()):
         new = {"class_path": name, "init_args": {}}
     else:
         close = difflib.get_close_matches(name, [*names, *bundled()], n=3, cutoff=0.4)
@@ -185,6 +187,13 @@ def _encoder_node(name: str, recipe: Config) -> Config:
     kept = {k: v for k, v in recipe["init_args"].items() if k in parameters and (k in shared or same_class)}
     kept = {k: v for k, v in kept.items() if k not in ("name", "pretrained", "weights", "cifar_stem", "mean", "std")}
     return {"class_path": new["class_path"], "init_args": kept | new["init_args"]}
+
+
+def _encoder_classes() -> list[str]:
+    """Returns the names of the classes that encode images or sounds."""
+    encoders = importlib.import_module("mmcontrast.encoders")
+    classes = {name: getattr(encoders, name) for name in encoders.__all__}
+    return [name for name, cls in classes.items() if issubclass(cls, encoders.Encoder) and cls is not encoders.Encoder]
 
 
 def node(value: Any) -> Config:
@@ -253,7 +262,11 @@ def resolve_auto(config: Config, flags: list[str]) -> None:
                 _set(config, path, yaml.safe_load(value if equals else flags[position + 1]))
     if not (paths := _autos(config)):
         return
-    dataset = build(node(config["data"].get("train")))
+    train = node(config["data"].get("train"))
+    root = next((train["init_args"][name] for name in _ROOTS if name in train["init_args"]), None)
+    if isinstance(root, str) and root in _PLACEHOLDERS and not Path(root).exists():
+        raise InputError(f"give the data to train on, such as --data {root}")
+    dataset = build(train)
     size = min(len(dataset), config["data"].get("limit") or len(dataset))
     values = derive_settings(config, paths, size)
     for path, derived in values.items():

@@ -45,7 +45,7 @@ def test_version():
 
 
 def test_fit_then_validate_then_resume(config: str, capsys):
-    assert main(["fit", "-c", config]) == 0
+    assert main(["fit", config, "--out", "runs/toy-tiny"]) == 0
     run = Path("runs/toy-tiny")
     assert {p.name for p in run.iterdir()} == {"config.yaml", "last.ckpt", "loss.png", "metrics.csv"}
     capsys.readouterr()
@@ -54,11 +54,11 @@ def test_fit_then_validate_then_resume(config: str, capsys):
     last = dict(zip(*(line.split(",") for line in (run / "metrics.csv").read_text().splitlines()[::4]), strict=True))
     assert figures["val/loss"] == pytest.approx(float(last["val/loss"]))
 
-    assert main(["fit", "-c", config]) == 2
+    assert main(["fit", config, "--out", "runs/toy-tiny"]) == 2
     assert "already holds a run. Go on with --resume, start again with --overwrite" in capsys.readouterr().err
     assert main(["fit", "--out", str(run), "--resume", "--trainer.max_epochs", "2"]) == 0
     assert len((run / "metrics.csv").read_text().splitlines()) == 1 + 8
-    assert main(["fit", "-c", config, "--overwrite"]) == 0
+    assert main(["fit", config, "--out", "runs/toy-tiny", "--overwrite"]) == 0
     assert len((run / "metrics.csv").read_text().splitlines()) == 1 + 4
 
 
@@ -75,7 +75,7 @@ def test_fit_then_validate_then_resume(config: str, capsys):
     ],
 )
 def test_a_mistake_is_one_message_and_status_2(config: str, flags: list[str], message: str, capsys):
-    assert main(["fit", "-c", config, *flags]) == 2
+    assert main(["fit", config, "--out", "runs/toy-tiny", *flags]) == 2
     error = capsys.readouterr().err
     assert message in error
     assert error.startswith("mmcontrast: ")
@@ -84,7 +84,7 @@ def test_a_mistake_is_one_message_and_status_2(config: str, flags: list[str], me
 
 def test_an_unknown_key_in_the_config_is_one_message(config: str, capsys):
     Path(config).write_text(CONFIG.replace("log_every", "log_evry"))
-    assert main(["fit", "-c", config]) == 2
+    assert main(["fit", config, "--out", "runs/toy-tiny"]) == 2
     assert capsys.readouterr().err == (
         "mmcontrast: Group 'model' does not accept option 'log_evry'. Did you mean log_every?\n"
     )
@@ -93,7 +93,7 @@ def test_an_unknown_key_in_the_config_is_one_message(config: str, capsys):
 def test_without_a_config(tmp_path, monkeypatch, capsys):
     monkeypatch.chdir(tmp_path)
     assert main(["fit"]) == 2
-    assert "give a config with -c FILE" in capsys.readouterr().err
+    assert "give a recipe, such as mmcontrast fit simclr" in capsys.readouterr().err
     assert main(["validate", "nowhere"]) == 2
     assert "nowhere has no last.ckpt" in capsys.readouterr().err
 
@@ -164,7 +164,21 @@ def test_shell_completion_knows_commands_options_and_names(monkeypatch):
 
 def test_training_that_fails_is_a_sentence_and_status_1(config: str, capsys):
     assert (
-        main(["fit", "-c", config, "--model.lr", "1e38", "--model.max_skipped", "0", "--trainer.max_epochs", "9"]) == 1
+        main(
+            [
+                "fit",
+                config,
+                "--out",
+                "runs/toy-tiny",
+                "--model.lr",
+                "1e38",
+                "--model.max_skipped",
+                "0",
+                "--trainer.max_epochs",
+                "9",
+            ]
+        )
+        == 1
     )
     assert "was not finite at step" in capsys.readouterr().err
 
@@ -201,7 +215,17 @@ def test_doctor_passes_here_and_names_what_is_wrong(capsys, monkeypatch):
 def test_progress_fits_a_terminal_of_80_columns(config: str):
     """A pseudo-terminal shows the bar: every repaint within 80 columns, the key figures in it."""
     leader, follower = pty.openpty()
-    command = [sys.executable, "-m", "mmcontrast", "fit", "-c", config, "--trainer.enable_progress_bar", "true"]
+    command = [
+        sys.executable,
+        "-m",
+        "mmcontrast",
+        "fit",
+        config,
+        "--out",
+        "runs/toy-tiny",
+        "--trainer.enable_progress_bar",
+        "true",
+    ]
     child = subprocess.Popen(command, stderr=follower, env={**os.environ, "COLUMNS": "80", "LINES": "24"})
     os.close(follower)
     seen = b""

@@ -2,9 +2,10 @@ import pytest
 import torch
 from torch import Tensor, nn
 
+from mmcontrast.encoders import TimmEncoder, ViT
 from mmcontrast.encoders.base import Tower
 from mmcontrast.errors import InputError
-from mmcontrast.train.optim import LARS, build_optimizer, layer_scales, parameter_groups
+from mmcontrast.train.optim import LARS, build_optimizer, clip_each_gradient, layer_scales, parameter_groups
 from tests.train.tiny import train
 
 
@@ -47,6 +48,32 @@ def test_layer_scales_fall_from_output_to_input():
     assert scales["net.blocks.0.weight"] == 0.25
     assert scales["net.blocks.1.bias"] == 0.5
     assert scales["net.norm.weight"] == scales["head.weight"] == scales["log_scale"] == 1.0
+
+
+@pytest.mark.parametrize("encoder", ["own", "timm"])
+def test_the_norm_after_the_last_block_is_a_layer_of_its_own(encoder: str):
+    """As in the code of BEiT and DINOv2: with 12 blocks, the patch embedding has the exponent 13."""
+    vit = ViT(dim=24, heads=3) if encoder == "own" else TimmEncoder("vit_tiny_patch16_224", image_size=32)
+    scales = layer_scales(vit, 0.5)
+    assert scales["net.patch_embed.proj.weight"] == scales["net.pos_embed"] == 0.5**13
+    assert scales["net.blocks.0.norm1.weight"] == 0.5**12
+    assert scales["net.blocks.11.mlp.fc2.weight"] == 0.5
+    assert scales["net.norm.weight"] == 1.0
+
+
+def test_all_parameters_decay_on_request():
+    """As in MoCo's code, which hands all parameters to SGD in one group."""
+    (group,) = parameter_groups(Model(), lr=0.1, weight_decay=0.2, decay_all=True)
+    assert (group["weight_decay"], group["decays"]) == (0.2, True)
+
+
+def test_each_gradient_is_clipped_by_itself():
+    """As DINO's code does: short ones stay, long ones get the norm of the limit."""
+    short, long = nn.Parameter(torch.zeros(2)), nn.Parameter(torch.zeros(2))
+    short.grad, long.grad = torch.tensor([0.3, 0.4]), torch.tensor([30.0, 40.0])
+    clip_each_gradient([short, long, nn.Parameter(torch.zeros(1))], 3.0)
+    torch.testing.assert_close(short.grad, torch.tensor([0.3, 0.4]))
+    torch.testing.assert_close(long.grad, torch.tensor([1.8, 2.4]), rtol=1e-6, atol=0)
 
 
 def test_learning_rates_of_parts_and_layers_multiply():

@@ -11,7 +11,7 @@ def test_cosine_ramp_by_hand():
     assert cosine_ramp(0.996, 1.0, 1.5) == 1.0
 
 
-def test_warmup_is_a_share_below_one_and_steps_from_one():
+def test_warmup_is_a_fraction_below_one_and_steps_from_one():
     assert warmup_steps(0.05, 200) == 10
     assert warmup_steps(1, 200) == 1
     assert warmup_steps(2000, 200) == 200
@@ -22,6 +22,12 @@ def test_cosine_with_warmup_by_hand():
     factors = [learning_rate_factor(step, 8, warmup=4) for step in range(8)]
     cosine = [1, (1 + math.sqrt(0.5)) / 2, 0.5, (1 - math.sqrt(0.5)) / 2]
     assert factors == pytest.approx([0.25, 0.5, 0.75, 1.0, *cosine])
+
+
+def test_a_rise_from_zero_is_that_of_dino():
+    """DINO's code: numpy.linspace(0, 1, 4), then the cosine."""
+    factors = [learning_rate_factor(step, 8, warmup=4, from_zero=True) for step in range(5)]
+    assert factors == pytest.approx([0, 1 / 3, 2 / 3, 1, 1])
 
 
 def test_cosine_ends_at_the_final_factor():

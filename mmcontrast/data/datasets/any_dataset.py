@@ -55,7 +55,9 @@ class AnyDataset(Dataset[dict[str, Any]]):
             raise InputError(f"the {type(data).__name__} has no samples")
         self.data, self.size = data, size
         if size is None:
-            height, width = np.shape(_pixels(_entries(data[0]).get("image"), type(data).__name__))[:2]
+            image = _entries(data[0]).get("image")
+            is_float = isinstance(image, Tensor) and image.is_floating_point()
+            height, width = image.shape[-2:] if is_float else _pixels(image, type(data).__name__).shape[:2]
             self.size = min(height, width, _LARGEST)
 
     def __len__(self) -> int:
