@@ -52,7 +52,7 @@ def extract(
     progress: bool = False,
     indices: Indices | None = None,
 ) -> Features:
-    """Computes the features of images on the module's device, in evaluation mode and without gradients.
+    """Returns the features of images, computed on the module's device in evaluation mode and without gradients.
 
     Args:
         module: The module that ``embed`` computes with. Its content is part of the cache's key, and its training mode
@@ -63,26 +63,28 @@ def extract(
         cache: A folder, True for the user's cache folder, False for none.
         progress: Whether to draw a progress bar on the terminal.
         indices: (N,) the samples to embed. None stands for all.
-
-    Returns:
-        The features.
     """
     selected: Indices = np.arange(len(images)) if indices is None else indices
     folder = _cache_folder(module, embed, images, indices, cache)
-    shards = []
+    shards: list[Tensor] = []
     bar = tqdm(total=len(selected), unit="image", disable=None if progress else True, leave=False)
     with bar, evaluating(module):
         for start in range(0, len(selected), SHARD_SIZE):
             part = selected[start : start + SHARD_SIZE]
-            file = folder and folder / f"{start:09d}.npy"
-            shard = load_array(file) if file else None
-            if shard is None or len(shard) != len(part):
-                shard = _embed_shard(module, embed, images, part, batch_size, bar)
-                if file:
-                    save_array(file, shard)
-            else:
+            file = folder / f"{start:09d}.npy" if folder else None
+            stored = load_array(file) if file else None
+            if stored is not None and len(stored) == len(part):
                 bar.update(len(part))
-            shards.append(shard)
+                shards.append(stored)
+                continue
+            shards.append(_embed_shard(module, embed, images, part, batch_size, bar))
+            if file:
+                save_array(file, shards[-1])
+    return _features(shards, selected, images)
+
+
+def _features(shards: list[Tensor], selected: Indices, images: ImageData) -> Features:
+    """Returns the rows of all shards without those of unreadable images."""
     width = max(shard.shape[1] for shard in shards)
     vectors = torch.cat([shard.expand(-1, width) for shard in shards])  # (N, D)
     readable = vectors[:, 0] != _UNREADABLE
