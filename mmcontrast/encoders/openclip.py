@@ -18,7 +18,7 @@ from open_clip.utils import to_2tuple
 from torch import Tensor, nn
 
 from mmcontrast.encoders.base import Encoder, TextEncoder, Tokenizer
-from mmcontrast.encoders.timm import drop_patches
+from mmcontrast.encoders.timm_network import drop_patches
 from mmcontrast.errors import InputError, summarize
 
 

@@ -1,19 +1,19 @@
 """Any convolutional network or vision transformer of timm (https://github.com/huggingface/pytorch-image-models)."""
 
 from collections.abc import Sequence
-from difflib import get_close_matches
 from pathlib import Path
 from typing import Any
 
 import torch
 import torch.nn.functional as F
-from torch import Tensor, nn
+from torch import Tensor
 
 from mmcontrast.encoders.base import Encoder
 from mmcontrast.encoders.deferred_compiler import timm
 from mmcontrast.encoders.timm_grid import fit_grid, grid_rule
+from mmcontrast.encoders.timm_network import create_network, drop_patches, use_cifar_stem
 from mmcontrast.encoders.timm_weights import check_settings, fill, read_weights, settings_of
-from mmcontrast.errors import InputError, summarize
+from mmcontrast.errors import InputError
 
 
 class TimmEncoder(Encoder):
@@ -81,7 +81,7 @@ class TimmEncoder(Encoder):
             fill(net, checkpoint, in_channels)
         reductions = [info["reduction"] for info in net.feature_info]
         if cifar_stem:
-            reductions = _use_cifar_stem(net, name, reductions, in_channels)
+            reductions = use_cifar_stem(net, name, reductions, in_channels)
         self._set_grid(name, net, reductions, levels, tuple((options | sizes).items()))
         if not antialias:
             _interpolate_as_dino(name, net)
@@ -222,70 +222,6 @@ class TimmEncoder(Encoder):
                 f"{name!r} has no features of stride {sorted(unknown)}; it has {sorted(last) or 'one level'}."
             )
         return [last[stride] for stride in levels]
-
-
-def drop_patches(net: Any, rate: float) -> None:
-    """Gives a timm vision transformer a dropout of whole patches, of which prefix tokens are exempt.
-
-    Args:
-        net: The network.
-        rate: Fraction of the patches that is dropped while training.
-
-    Raises:
-        InputError: It is no plain vision transformer.
-    """
-    if not hasattr(net, "patch_drop"):
-        raise InputError("Patches can be dropped from timm's plain vision transformers only (vit_*, eva*, deit*).")
-    rotary = getattr(net, "rope", None) is not None
-    kinds = timm.layers.patch_dropout
-    dropout = kinds.PatchDropoutWithIndices if rotary else kinds.PatchDropout
-    net.patch_drop = dropout(rate, net.num_prefix_tokens)
-
-
-def create_network(
-    name: str, image_size: int | None, pretrained: bool, options: dict[str, Any]
-) -> tuple[Any, dict[str, Any]]:
-    """Builds a network that takes any image size if its family can.
-
-    Args:
-        name: A name of ``timm.list_models()``.
-        image_size: Side of the images in pixels; None is the network's own.
-        pretrained: Whether to fetch weights.
-        options: Further arguments of ``timm.create_model``.
-
-    Returns:
-        The network, and the arguments about the image size that it took.
-
-    Raises:
-        InputError: There is no such network, it does not take the options, or its weights cannot be fetched.
-    """
-    if not timm.is_model(name):
-        close = ", ".join(get_close_matches(name, timm.list_models())) or "none"
-        raise InputError(f"timm has no model {name!r}; see timm.list_models(). Close to it: {close}.")
-    choices: list[dict[str, Any]] = [{"img_size": image_size, "dynamic_img_size": True}, {"img_size": image_size}, {}]
-    errors: list[TypeError] = []
-    for sizes in choices:
-        try:
-            return timm.create_model(name, pretrained=pretrained, num_classes=0, **options, **sizes), sizes
-        except TypeError as error:
-            errors.append(error)
-        except Exception as error:
-            if not pretrained:
-                raise
-            raise InputError(
-                f"The weights of timm's {name!r} cannot be fetched ({summarize(error)}). Give a file with weights=..., "
-                "or connect to the network once to cache them."
-            ) from error
-    raise InputError(f"timm's {name!r} does not take these options: {summarize(errors[-1])}.")
-
-
-def _use_cifar_stem(net: Any, name: str, reductions: list[int], in_channels: int) -> list[int]:
-    """Replaces the stem of a ResNet; returns the new strides of its features."""
-    if not (hasattr(net, "conv1") and isinstance(getattr(net, "maxpool", None), nn.MaxPool2d)):
-        raise InputError(f"cifar_stem is for timm's ResNets, not {name!r}.")
-    net.conv1 = nn.Conv2d(in_channels, net.bn1.num_features, 3, padding=1, bias=False)
-    net.maxpool = nn.Identity()
-    return [reduction // 4 for reduction in reductions]
 
 
 def _interpolate_as_dino(name: str, net: Any) -> None:
