@@ -46,14 +46,14 @@ def sound_probe(
     """
     folder = output_folder(out, overwrite)
     names = split(labels)
-    kept = dict(map(_group, only or [])) or None
+    selected = dict(map(_group, only or [])) or None
     test = dict([_group(test_group)])
 
     from mmcontrast.data.datasets.audio import Sounds
     from mmcontrast.evals import sound_probe as evaluation
 
     options: dict[str, Any] = {"pattern": pattern} if pattern else {}
-    sounds = Sounds(data, rate=rate, label=names[0], only=kept, **options)
+    sounds = Sounds(data, rate=rate, label=names[0], only=selected, **options)
     result = evaluation.sound_probe(sounds, _model(model, rate, device), names, test, seed)
     return report_result(model, data, result, folder)
 

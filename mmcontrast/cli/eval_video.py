@@ -29,7 +29,8 @@ def davis(
     data: Annotated[str, Option(metavar="PATH", help="Folder of DAVIS, 2016 or 2017, as it is unpacked.")],
     model: TrackerModel = None,
     year: Annotated[
-        int | None, Option(metavar="YEAR", help="2016 or 2017. Without it, 2017 if ImageSets/2017 exists.")
+        int | None,
+        Option(metavar="YEAR", help="Year of the data set, 2016 or 2017. Without it, 2017 if ImageSets/2017 exists."),
     ] = None,
     split_: Annotated[
         str | None, Option("--split", metavar="NAME", help="List of ImageSets. Without it, val, or else all videos.")

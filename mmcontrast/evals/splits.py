@@ -59,6 +59,6 @@ def stratified_folds(labels: Tensor, num_folds: int, seed: int = 0) -> list[tupl
     """
     order = torch.randperm(len(labels), generator=torch.Generator().manual_seed(seed)).to(labels.device)
     order = order[labels[order].argsort(stable=True)]  # by class, in random order within a class
-    fold = torch.empty_like(order)
-    fold[order] = torch.arange(len(order), device=order.device) % num_folds
-    return [((fold != i).nonzero()[:, 0], (fold == i).nonzero()[:, 0]) for i in range(num_folds)]
+    fold_numbers = torch.empty_like(order)
+    fold_numbers[order] = torch.arange(len(order), device=order.device) % num_folds
+    return [((fold_numbers != i).nonzero()[:, 0], (fold_numbers == i).nonzero()[:, 0]) for i in range(num_folds)]

@@ -78,11 +78,11 @@ def tsne(vectors: Tensor, seed: int = 0) -> npt.NDArray[np.float32]:
     """
     from sklearn.manifold import TSNE
 
-    unit = F.normalize(vectors, dim=1).numpy()
-    perplexity = min(30.0, (len(unit) - 1) / 3)
-    init = "pca" if min(unit.shape) >= 2 else "random"
+    normalized = F.normalize(vectors, dim=1).numpy()
+    perplexity = min(30.0, (len(normalized) - 1) / 3)
+    init = "pca" if min(normalized.shape) >= 2 else "random"
     model = TSNE(metric="cosine", init=init, perplexity=perplexity, random_state=seed)
-    return np.asarray(model.fit_transform(unit), np.float32)
+    return np.asarray(model.fit_transform(normalized), np.float32)
 
 
 def draw_map(
