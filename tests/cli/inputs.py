@@ -48,6 +48,22 @@ WORKING: dict[str, list[str]] = {
     "predict track": [*LAB, "--video", "{frames}", "--mask", "{mask}"],
     "predict features": ["--model", "pixels", "{photos}"],
     "predict colorize": ["{photos}"],
+    "eval knn": [*CLASSES, "--k", "3"],
+    "eval probe": CLASSES,
+    "eval colorize": ["--data", "{photos}"],
+}
+
+# Evaluations of larger layouts, whose reports tests/evals checks.
+ELSEWHERE = {
+    "eval correspondence",
+    "eval davis",
+    "eval dense",
+    "eval few-label",
+    "eval keypoints",
+    "eval retrieval",
+    "eval segment",
+    "eval sound-probe",
+    "eval zero-shot",
 }
 
 # Name, arguments and exit code.
