@@ -1,5 +1,8 @@
 """``mmcontrast fit`` and ``mmcontrast validate``: recipes and runs, by ``mmcontrast.train``."""
 
+import io
+import json
+from contextlib import redirect_stdout
 from typing import Annotated
 
 import typer
@@ -7,6 +10,7 @@ from typer import Argument, Option
 
 from mmcontrast.cli.commands import pass_through
 from mmcontrast.cli.options import Limit, Out, Overwrite
+from mmcontrast.cli.report import report
 
 
 def _recipes() -> list[str]:
@@ -108,7 +112,11 @@ def validate(
     run, extra = _separate(run, ctx.args)
     from mmcontrast.train.command import validate_run
 
-    return validate_run(run, extra)
+    with redirect_stdout(io.StringIO()) as text:
+        code = validate_run(run, extra)
+    if code or not text.getvalue():  # ranks other than the first print nothing
+        return code
+    return report(model=str(run), data=str(run), metrics=json.loads(text.getvalue()), counts={})
 
 
 def _separate(recipe: str | None, extra: list[str]) -> tuple[str | None, list[str]]:

@@ -52,7 +52,7 @@ def test_fit_then_validate_then_resume(config: str, capsys):
     assert main(["validate", str(run)]) == 0
     figures = json.loads(capsys.readouterr().out)
     last = dict(zip(*(line.split(",") for line in (run / "metrics.csv").read_text().splitlines()[::4]), strict=True))
-    assert figures["val/loss"] == pytest.approx(float(last["val/loss"]))
+    assert figures["metrics"]["val/loss"] == pytest.approx(float(last["val/loss"]))
 
     assert main(["fit", config, "--out", "runs/toy-tiny"]) == 2
     assert "already holds a run. Go on with --resume, start again with --overwrite" in capsys.readouterr().err
