@@ -82,7 +82,8 @@ class LastCheckpoint(Checkpoint):
         loop = trainer.fit_loop.epoch_loop
         if loop._should_accumulate() or loop.batch_progress.is_last_batch:
             return
-        if loop._should_check_val_fx(trainer.fit_loop._data_fetcher):
+        fetcher = trainer.fit_loop._data_fetcher
+        if fetcher is not None and loop._should_check_val_fx(fetcher):
             return
         stop = self._must_stop(trainer.global_step % _STEPS_BETWEEN_AGREEMENTS == 0)
         if stop or trainer.global_step - self._saved_step >= self.every:

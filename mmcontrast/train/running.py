@@ -71,7 +71,9 @@ def run_trainer(
         MetricsCSV(folder).read()
     changes = check_resume(checkpoint, learner, trainer, config or {}) if checkpoint is not None else []
     if folder is not None and config is not None:
-        trainer.callbacks.insert(0, SaveConfig(folder, config, changes))
+        trainer.callbacks.insert(  # type: ignore[attr-defined]  # set by a connector
+            0, SaveConfig(folder, config, changes)
+        )
     again = f"go on with: mmcontrast fit --resume --out {folder}"
     try:
         trainer.fit(learner, data, ckpt_path=checkpoint, weights_only=True)

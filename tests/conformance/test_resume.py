@@ -29,8 +29,8 @@ class CutAfter(L.Callback):
             raise PowerCut
 
 
-def train(case: Case, folder: Path, accumulate: int = 1, **options: Any) -> None:
-    data = Data(case.data(), val=case.data(), augment=case.augment(), batch_size=BATCH, workers=0, seed=3)
+def train(case: Case, folder: Path, accumulate: int = 1, batch_size: int = BATCH, **options: Any) -> None:
+    data = Data(case.data(), val=case.data(), augment=case.augment(), batch_size=batch_size, workers=0, seed=3)
     fit(
         case.build(),
         data,
@@ -102,3 +102,15 @@ def test_with_accumulation(cut: int, unbroken, tmp_path):
         train(CASES[name], tmp_path, accumulate=2, save_every=1, callbacks=[CutAfter(cut)])
     train(CASES[name], tmp_path, accumulate=2, save_every=1, resume=True)
     assert_equal_runs(unbroken(name, 2), tmp_path)
+
+
+@pytest.mark.parametrize("cut", [1, 2, 3])
+def test_with_validation_inside_an_accumulation_window(cut: int, tmp_path):
+    """Steps end after batches 3 and 6, validations after 4 and 8 of each epoch's 12 batches, thus inside windows."""
+    name = next(iter(CASES))
+    options = {"accumulate": 3, "save_every": 1, "batch_size": 3, "val_check_interval": 4}
+    train(CASES[name], tmp_path / "unbroken", **options)
+    with pytest.raises(PowerCut):
+        train(CASES[name], tmp_path / "cut", callbacks=[CutAfter(cut)], **options)
+    train(CASES[name], tmp_path / "cut", resume=True, **options)
+    assert_equal_runs(tmp_path / "unbroken", tmp_path / "cut")

@@ -56,8 +56,10 @@ class AnyDataset(Dataset[dict[str, Any]]):
         self.data, self.size = data, size
         if size is None:
             image = _entries(data[0]).get("image")
-            is_float = isinstance(image, Tensor) and image.is_floating_point()
-            height, width = image.shape[-2:] if is_float else _pixels(image, type(data).__name__).shape[:2]
+            if isinstance(image, Tensor) and image.is_floating_point():
+                height, width = image.shape[-2:]
+            else:
+                height, width = _pixels(image, type(data).__name__).shape[:2]
             self.size = min(height, width, _LARGEST)
 
     def __len__(self) -> int:
