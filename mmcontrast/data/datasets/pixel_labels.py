@@ -9,10 +9,11 @@ from PIL import Image, UnidentifiedImageError
 
 from mmcontrast.data.datasets.prompt_templates import read_classnames
 from mmcontrast.data.io.archives import Folder, Root, Store, extension, open_stores
-from mmcontrast.data.io.decode import EXTENSIONS, FORMATS, decode
+from mmcontrast.data.io.decode import EXTENSIONS, decode
 from mmcontrast.errors import InputError
 
 MASK_FOLDERS = ("mask", "label", "annot", "seg")  # a folder whose name contains one of these holds classes
+MASK_FORMATS = ("PNG", "BMP", "DIB", "GIF", "TIFF", "PPM", "WEBP", "JPEG")
 
 
 class PixelLabels:
@@ -60,7 +61,7 @@ class PixelLabels:
         store, _, mask = self._pairs[index]
         name = f"{store.path}: {store.names[mask]}"
         try:
-            with Image.open(io.BytesIO(store.read(mask)), formats=FORMATS) as image:
+            with Image.open(io.BytesIO(store.read(mask)), formats=MASK_FORMATS) as image:
                 if image.mode not in ("L", "P", "1") and not image.mode.startswith("I"):
                     raise InputError(
                         f"{name}: has {image.mode} pixels; wanted one class number a pixel (gray or palette)"
