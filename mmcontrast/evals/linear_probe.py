@@ -71,6 +71,8 @@ def linear_probe(
     With "lbfgs" and "sgd" each feature is scaled to mean 0 and variance 1 over the training set. With "lbfgs", C is
     chosen on a stratified part of ``train``, then the classifier is fitted to all of it. The test set decides nothing.
 
+    The function is long because it holds the three protocols side by side.
+
     Args:
         encoder: The encoder, evaluated on the device that it is on and left in the mode that it is in.
         train: Labeled images: a folder of class folders, shards with KEY.cls, or a data set.

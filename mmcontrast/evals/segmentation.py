@@ -288,10 +288,8 @@ def _measure(
         for name, classes in predicted.items():
             counts[name] += confusion_counts(truth[is_counted], classes[is_counted], num_classes)
         if number in example_numbers:
-            maps = {
-                name: torch.where(is_counted, classes, -1).numpy()
-                for name, classes in {"truth": truth, **predicted}.items()
-            }
+            labelings = {"truth": truth, **predicted}
+            maps = {name: torch.where(is_counted, classes, -1).numpy() for name, classes in labelings.items()}
             examples.append(SegmentationExample(data.image(index), maps))
     return counts, examples
 
