@@ -1,6 +1,7 @@
 """Every kind of image gives its right pixels, and every broken one an error that names it."""
 
 import io
+import os
 import struct
 import subprocess
 import sys
@@ -10,8 +11,9 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
-from PIL import Image, ImageOps
+from PIL import Image, ImageOps, features
 
+from mmcontrast.data.io import decode as decode_module
 from mmcontrast.data.io.decode import ImageError, crop, decode, load, random_crop, resize
 
 RNG = np.random.default_rng(0)
@@ -216,3 +218,79 @@ def test_large_images_are_read_in_strips_without_a_seam():
     assert abs(whole.astype(int) - decode(rgba)).max() <= 1
     gray = np.random.default_rng(0).integers(0, 65536, (2100, 2100), dtype=np.uint16)
     np.testing.assert_array_equal(decode(Image.fromarray(gray)), decode(gray))
+
+
+@pytest.mark.parametrize("dtype", [np.int16, np.int32, np.uint32, np.int64, np.uint64])
+def test_integers_of_any_type_are_the_same_pixels(dtype: type):
+    np.testing.assert_array_equal(decode(RAMP.astype(dtype)), RAMP)
+    np.testing.assert_array_equal(decode(Image.fromarray(RAMP[..., 0].astype(np.int32)))[..., 0], RAMP[..., 0])
+    for outside in (256, 70000, -1):
+        if outside >= 0 or np.dtype(dtype).kind == "i":
+            wrong = RAMP.astype(np.int64)
+            wrong[0, 0] = outside
+            if outside <= np.iinfo(dtype).max:
+                with pytest.raises(ImageError, match="integers of 0 to 255"):
+                    decode(wrong.astype(dtype))
+
+
+def test_int8_and_tensors_of_integers():
+    np.testing.assert_array_equal(decode((RAMP // 2).astype(np.int8)), RAMP // 2)
+    for dtype in (torch.int16, torch.int32, torch.int64):
+        np.testing.assert_array_equal(decode(torch.from_numpy(RAMP.copy()).permute(2, 0, 1).to(dtype)), RAMP)
+
+
+@pytest.mark.parametrize("at_least", [None, 8])
+@pytest.mark.parametrize("orientation", [1, 2, 3, 6, 8])
+@pytest.mark.parametrize("kind", ["short", "long", "xmp"])
+def test_orientation_as_long_or_in_xmp(kind: str, orientation: int, at_least: int | None):
+    plain, file = io.BytesIO(), io.BytesIO()
+    photo = Image.fromarray(RAMP)
+    photo.save(plain, "JPEG")
+    if kind == "xmp":
+        photo.save(file, "JPEG", xmp=f'<x:xmpmeta tiff:Orientation="{orientation}"/>'.encode())
+    else:
+        width, tag = (2, 3) if kind == "short" else (4, 4)
+        entry = (0x0112).to_bytes(2, "little") + tag.to_bytes(2, "little") + (1).to_bytes(4, "little")
+        value = orientation.to_bytes(width, "little").ljust(4, b"\0")
+        exif = b"Exif\0\0II*\0" + (8).to_bytes(4, "little") + (1).to_bytes(2, "little") + entry + value + bytes(4)
+        photo.save(file, "JPEG", exif=exif)
+    upright = decode(plain.getvalue(), at_least)
+    turned = {1: upright, 2: upright[:, ::-1], 3: upright[::-1, ::-1]}
+    turned |= {6: np.rot90(upright, -1), 8: np.rot90(upright)}
+    np.testing.assert_array_equal(decode(file.getvalue(), at_least), turned[orientation])
+
+
+def test_avif_goes_through_the_same_checks(monkeypatch: pytest.MonkeyPatch):
+    if not features.check("avif"):
+        pytest.skip("this Pillow reads no AVIF")
+    file = io.BytesIO()
+    Image.fromarray(RAMP).save(file, "AVIF", quality=100)
+    assert np.abs(decode(file.getvalue()).astype(int) - RAMP).mean() < 6
+    monkeypatch.setattr(decode_module, "MAX_PIXELS", 100)
+    monkeypatch.setattr(decode_module._check_size, "__defaults__", (100,))
+    with pytest.raises(ImageError, match="Mpx; at most"):
+        decode(file.getvalue())
+
+
+def test_heic_names_its_extra(monkeypatch: pytest.MonkeyPatch):
+    monkeypatch.setitem(sys.modules, "pillow_heif", None)
+    with pytest.raises(ImageError, match=r"pip install 'mmcontrast\[heic\]'"):
+        decode(b"\0\0\0\x18ftypheic" + bytes(60))
+
+
+def test_pipes_are_refused_unopened(tmp_path: Path):
+    os.mkfifo(tmp_path / "a.png")
+    with pytest.raises(ImageError, match="named pipe"):
+        decode(tmp_path / "a.png")
+
+
+def test_progressive_cmyk_has_a_limit_of_its_own(monkeypatch: pytest.MonkeyPatch):
+    monkeypatch.setattr(decode_module, "_MAX_PROGRESSIVE_CMYK", 1000)
+    for progressive in (False, True):
+        file = io.BytesIO()
+        Image.fromarray(RAMP).convert("CMYK").save(file, "JPEG", progressive=progressive)
+        if progressive:
+            with pytest.raises(ImageError, match="Mpx; at most 0"):
+                decode(file.getvalue())
+        else:
+            assert decode(file.getvalue()).shape == RAMP.shape

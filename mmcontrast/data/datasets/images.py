@@ -15,6 +15,7 @@ from torch.utils.data import Dataset
 from mmcontrast.data.datasets.prompt_templates import read_classnames
 from mmcontrast.data.io.archives import Root
 from mmcontrast.data.io.decode import Fit, ImageError, Interpolation, crop, decode, random_crop, squash
+from mmcontrast.data.io.random_access import UnreadableMemberError
 from mmcontrast.data.io.samples import Samples
 from mmcontrast.data.sampler import SampleKey
 from mmcontrast.errors import InputError
@@ -23,8 +24,8 @@ from mmcontrast.errors import InputError
 class Images(Dataset[dict[str, Any]]):
     """Images, each with a label where the data has one.
 
-    A sample is ``image`` (3, size, size) uint8, ``label`` int where known, and ``sample_key`` int.  An image that cannot be
-    read gives ``{"corrupt": message, "sample_key": int}`` instead, which ``Collate`` drops and counts.
+    A sample is ``image`` (3, size, size) uint8, ``label`` int where known, and ``sample_key`` int.  An image that
+    cannot be read gives ``{"corrupt": message, "sample_key": int}`` instead, which ``Collate`` drops and counts.
 
     Labels come from class folders (the first folder that differs), from KEY.cls (an integer or a class name) or
     from ``label`` or ``cls`` of KEY.json.
@@ -151,7 +152,10 @@ class Pixels:
 
     def __call__(self, sample_key: SampleKey) -> Tensor:
         """The image, cropped with the key's randomness where ``fit`` is "random"."""
-        data = self.samples.read(sample_key.index, "image")
+        try:
+            data = self.samples.read(sample_key.index, "image")
+        except UnreadableMemberError as error:
+            raise ImageError(str(error)) from error
         assert data is not None  # every sample has an image
         random = self.fit == "random"
         at_least = int(1.5 * self.size / self.scale[0] ** 0.5) if random else 3 * self.size

@@ -4,22 +4,28 @@ Untrusted files meet the decoder here and nowhere else: the header is read first
 refused before a pixel is decoded.
 """
 
+import importlib
 import io
 import os
+import stat
 import warnings
+from functools import cache
 from pathlib import Path
-from typing import Literal
+from typing import Any, Literal
 
 import cv2
 import numpy as np
+import numpy.typing as npt
 import torch
 import torch.nn.functional as F
-from PIL import Image
+from PIL import Image, features
 from torch import Tensor
 
+from mmcontrast.data.io.image_headers import jpeg_header, jpeg_orientation, orientation_of, webp_size
 from mmcontrast.errors import InputError
 
-ImageSource = str | Path | bytes | Image.Image | np.ndarray | Tensor
+Pixels = npt.NDArray[np.uint8]  # (H, W, 3) RGB
+ImageSource = str | Path | bytes | Image.Image | npt.NDArray[Any] | Tensor
 Fit = Literal["crop", "squash", "random"]
 Interpolation = Literal["bicubic", "bilinear"]
 
@@ -28,32 +34,38 @@ MAX_ASPECT = 50
 _MAX_WEBP = 25_000_000  # pixels: its reader takes 16 bytes for each, and does so before it tells the size
 MAX_BYTES = 512 << 20
 _STRIP_PIXELS = 4 << 20  # a large image is brought to RGB strip by strip, which keeps its copies small
-_ORIENTATION = 0x0112  # EXIF tag
+_MAX_PROGRESSIVE_CMYK = 40_000_000  # pixels: its reader keeps all coefficients of four channels
 _REDUCED = {2: cv2.IMREAD_REDUCED_COLOR_2, 4: cv2.IMREAD_REDUCED_COLOR_4, 8: cv2.IMREAD_REDUCED_COLOR_8}
 # Readers that run no other program and load no code.
 FORMATS = ("JPEG", "PNG", "WEBP", "BMP", "DIB", "GIF", "TIFF", "PPM")
-EXTENSIONS = ("jpg", "jpeg", "png", "webp", "bmp", "gif", "tif", "tiff", "ppm", "pgm")
+EXTENSIONS = ("jpg", "jpeg", "png", "webp", "bmp", "gif", "tif", "tiff", "ppm", "pgm", "avif", "heic", "heif")
 
 
 class ImageError(InputError):
     """An image that cannot be read; the message names it and says why."""
 
 
-def decode(source: ImageSource, at_least: int | None = None, name: str | None = None) -> np.ndarray:
-    """An image as 8-bit RGB.
+def decode(source: ImageSource, at_least: int | None = None, name: str | None = None) -> Pixels:
+    """Returns an image as 8-bit RGB pixels.
 
-    EXIF orientation is applied, 16-bit and float images are scaled, transparency is laid on white, and the first
-    frame of an animation is taken.
+    The orientation of EXIF or XMP is applied, 16-bit and float images are scaled, transparency is laid on white, and
+    the first frame of an animation is taken.
 
     Args:
-        source: path, encoded bytes, PIL image, array (H, W), (H, W, 1|3|4) or tensor (1|3|4, H, W); arrays and tensors
-            of uint8, uint16, bool, or float in [0, 1].
-        at_least: the short side that is needed, in pixels.  A larger JPEG may then be decoded at 1/2, 1/4 or 1/8.
-        name: what to call the image in an error; a path names itself.
+        source: A path, encoded bytes, a PIL image, an array (H, W) or (H, W, 1|3|4), or a tensor (1|3|4, H, W). Arrays
+            and tensors hold integers of 0 to 255 of any type, uint16 of 16 bits, bool, or floats in [0, 1].
+        at_least: The short side that is needed, in pixels. A larger JPEG may then be decoded at 1/2, 1/4 or 1/8.
+        name: What an error calls the image; a path names itself.
+
     Returns:
         (H, W, 3) uint8.
+
     Raises:
-        ImageError: empty, truncated, not an image, more than 50 million pixels, or longer than 50 times its width.
+        ImageError: The source is empty, truncated or no image, has more than 50 million pixels (25 million of WebP, 40
+            million of a progressive CMYK JPEG), or is longer than 50 times its width.
+
+    >>> decode(np.zeros((2, 3), np.int32)).shape
+    (2, 3, 3)
     """
     name = name or (str(source) if isinstance(source, str | Path) else "image")
     try:
@@ -80,7 +92,18 @@ def load(
     name: str | None = None,
     interpolation: Interpolation = "bicubic",
 ) -> Tensor:
-    """An image brought to (3, size, size) uint8 without randomness; ``fit`` is "crop" or "squash"."""
+    """Returns an image brought to (3, size, size) uint8 without randomness.
+
+    Args:
+        source: As in ``decode``.
+        size: Side of the result in pixels.
+        fit: "crop" or "squash".
+        name: What an error calls the image.
+        interpolation: How the image is resized.
+
+    Raises:
+        InputError: ``fit`` is another one, or the image cannot be read.
+    """
     if fit not in ("crop", "squash"):
         raise InputError(f"fit is {fit!r}; an image without a random key takes 'crop' or 'squash'")
     image = decode(source, at_least=3 * size, name=name)
@@ -88,8 +111,17 @@ def load(
     return torch.from_numpy(np.require(image, requirements="W")).permute(2, 0, 1)
 
 
-def crop(image: np.ndarray, size: int, interpolation: Interpolation = "bicubic") -> np.ndarray:
-    """(H, W, 3) -> (size, size, 3): the short side brought to ``size``, then the center."""
+def crop(image: Pixels, size: int, interpolation: Interpolation = "bicubic") -> Pixels:
+    """Returns the center of an image whose short side is brought to ``size``.
+
+    Args:
+        image: (H, W, 3).
+        size: Side of the result in pixels.
+        interpolation: How the image is resized.
+
+    Returns:
+        (size, size, 3).
+    """
     height, width = image.shape[:2]
     if height <= width:
         image = resize(image, size, int(size * width / height), interpolation)
@@ -99,28 +131,40 @@ def crop(image: np.ndarray, size: int, interpolation: Interpolation = "bicubic")
     return image[top : top + size, left : left + size]
 
 
-def squash(image: np.ndarray, size: int, interpolation: Interpolation = "bicubic") -> np.ndarray:
-    """(H, W, 3) -> (size, size, 3): all of the image, its aspect ratio given up."""
+def squash(image: Pixels, size: int, interpolation: Interpolation = "bicubic") -> Pixels:
+    """Returns all of an image as a square; its aspect ratio is not kept.
+
+    Args:
+        image: (H, W, 3).
+        size: Side of the result in pixels.
+        interpolation: How the image is resized.
+
+    Returns:
+        (size, size, 3).
+    """
     return resize(image, size, size, interpolation)
 
 
 def random_crop(
-    image: np.ndarray,
+    image: Pixels,
     size: int,
     generator: np.random.Generator,
     scale: tuple[float, float] = (0.9, 1.0),
     ratio: tuple[float, float] = (3 / 4, 4 / 3),
     interpolation: Interpolation = "bicubic",
-) -> np.ndarray:
-    """(H, W, 3) -> (size, size, 3): a region of random area and shape, resized.
+) -> Pixels:
+    """Returns a region of random area and shape, resized.
 
     Args:
-        image: the image.
-        size: side of the result in pixels.
-        generator: where the randomness comes from.
-        scale: smallest and largest area, as a fraction of the image.
-        ratio: narrowest and widest shape, width / height.
-        interpolation: of the resizing.
+        image: (H, W, 3).
+        size: Side of the result in pixels.
+        generator: Source of the randomness.
+        scale: Smallest and largest area, as a fraction of the image.
+        ratio: Narrowest and widest shape, width / height.
+        interpolation: How the region is resized.
+
+    Returns:
+        (size, size, 3).
     """
     height, width = image.shape[:2]
     for _ in range(10):
@@ -137,22 +181,58 @@ def random_crop(
     return resize(image[top : top + h, left : left + w], size, size, interpolation)
 
 
-def resize(image: np.ndarray, height: int, width: int, interpolation: Interpolation = "bicubic") -> np.ndarray:
-    """(H, W, 3) uint8 -> (height, width, 3), antialiased, as PIL does it."""
+def resize(image: Pixels, height: int, width: int, interpolation: Interpolation = "bicubic") -> Pixels:
+    """Returns an image of another size, antialiased as PIL does it.
+
+    Args:
+        image: (H, W, 3) uint8.
+        height: Height of the result in pixels.
+        width: Width of the result in pixels.
+        interpolation: "bicubic" or "bilinear".
+
+    Returns:
+        (height, width, 3) uint8.
+    """
     if image.shape[:2] == (height, width):
         return image
     pixels = torch.from_numpy(np.require(image, requirements=("C", "W"))).permute(2, 0, 1)  # (3, H, W), channels last
     resized = F.interpolate(pixels[None], (height, width), mode=interpolation, antialias=True)
-    return resized[0].permute(1, 2, 0).numpy()
+    pixels_of_size: Pixels = resized[0].permute(1, 2, 0).numpy()
+    return pixels_of_size
 
 
-def _from_file(source: str | Path | bytes, at_least: int | None) -> np.ndarray:
+def _from_file(source: str | Path | bytes, at_least: int | None) -> Pixels:
+    head = _checked_head(source)
+    if head.startswith(b"\xff\xd8\xff"):
+        source = source if isinstance(source, bytes) else Path(source).read_bytes()
+        image = _from_jpeg(source, at_least)
+        if image is not None:
+            return image
+    if (webp := webp_size(head)) is not None:
+        _check_size(*webp, _MAX_WEBP)
+    formats = (*FORMATS, _register_heif(head[8:12])) if head[4:8] == b"ftyp" else FORMATS
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", Image.DecompressionBombWarning)  # the limit here is lower
+        opened = Image.open(io.BytesIO(source) if isinstance(source, bytes) else source, formats=formats)
+    with opened as photo:
+        if photo.mode == "CMYK" and photo.info.get("progressive"):
+            _check_size(*photo.size, _MAX_PROGRESSIVE_CMYK)
+        if at_least is not None and photo.format == "JPEG":
+            _check_size(*photo.size)
+            photo.draft(None, (at_least, at_least))
+        return _from_pil(photo)
+
+
+def _checked_head(source: str | Path | bytes) -> bytes:
+    """Returns the first 64 bytes of a regular file of a size and kind that is read."""
     if isinstance(source, bytes):
         size, head = len(source), source[:64]
     else:
         if os.path.isdir(source):
             raise ImageError("is a folder")
-        size = os.stat(source).st_size
+        if not stat.S_ISREG((status := os.stat(source)).st_mode):
+            raise ImageError("is a named pipe, a device or a socket; wanted a regular file")
+        size = status.st_size
         with open(source, "rb") as file:
             head = file.read(64)
     if not size:
@@ -161,27 +241,27 @@ def _from_file(source: str | Path | bytes, at_least: int | None) -> np.ndarray:
         raise ImageError(f"has {size >> 20} MB; at most {MAX_BYTES >> 20} MB are read")
     if head.lstrip(b"\xef\xbb\xbf \t\r\n").startswith(b"<"):
         raise ImageError("is HTML, SVG or XML text, not a bitmap image")
-    if head.startswith(b"\xff\xd8\xff"):
-        data = source if isinstance(source, bytes) else Path(source).read_bytes()
-        image = _from_jpeg(data, at_least)
-        if image is not None:
-            return image
-        source = data
-    if (webp := _webp_size(head)) is not None:
-        _check_size(*webp, _MAX_WEBP)
-    with warnings.catch_warnings():
-        warnings.simplefilter("ignore", Image.DecompressionBombWarning)  # the limit here is lower
-        opened = Image.open(io.BytesIO(source) if isinstance(source, bytes) else source, formats=FORMATS)
-    with opened as photo:
-        if at_least is not None and photo.format == "JPEG":
-            _check_size(*photo.size)
-            photo.draft(None, (at_least, at_least))
-        return _from_pil(photo)
+    return head
 
 
-def _from_jpeg(data: bytes, at_least: int | None) -> np.ndarray | None:
+@cache
+def _register_heif(brand: bytes) -> str:
+    """Returns PIL's name of the format, and makes HEIC known to PIL; AVIF is known where PIL was built with it."""
+    if brand in (b"avif", b"avis"):
+        if not features.check("avif"):
+            raise ImageError("is an AVIF image, which needs a newer Pillow: pip install 'pillow>=11.3'")
+        return "AVIF"
+    try:
+        pillow_heif = importlib.import_module("pillow_heif")
+    except ImportError:
+        raise ImageError("may be a HEIC image, which needs: pip install 'mmcontrast[heic]'") from None
+    pillow_heif.register_heif_opener(thumbnails=False)
+    return "HEIF"
+
+
+def _from_jpeg(data: bytes, at_least: int | None) -> Pixels | None:
     """The fast way for a plain JPEG that is complete; None sends it the careful way, which says what is wrong."""
-    header = _jpeg_header(data)
+    header = jpeg_header(data)
     if header is None or not data.rstrip(b"\0").endswith(b"\xff\xd9"):
         return None
     height, width, channels = header
@@ -190,60 +270,41 @@ def _from_jpeg(data: bytes, at_least: int | None) -> np.ndarray | None:
         return None
     fits = [factor for factor in _REDUCED if at_least and min(height, width) // factor >= at_least]
     flags = _REDUCED[max(fits)] if fits else cv2.IMREAD_COLOR
-    image = cv2.imdecode(np.frombuffer(data, np.uint8), flags)
-    return None if image is None else cv2.cvtColor(image, cv2.COLOR_BGR2RGB)
-
-
-def _jpeg_header(data: bytes) -> tuple[int, int, int] | None:
-    """(height, width, channels) from the first frame header (ITU T.81, B.2.2)."""
-    at = 2
-    while at + 10 <= len(data) and data[at] == 0xFF:
-        marker = data[at + 1]
-        if 0xC0 <= marker <= 0xCF and marker not in (0xC4, 0xC8, 0xCC):
-            return data[at + 5] << 8 | data[at + 6], data[at + 7] << 8 | data[at + 8], data[at + 9]
-        at += 1 if marker == 0xFF else 2 + (data[at + 2] << 8 | data[at + 3])
-    return None
-
-
-def _webp_size(head: bytes) -> tuple[int, int] | None:
-    """(width, height) from the first chunk of a WebP file (RFC 9649, section 2)."""
-    if head[:4] != b"RIFF" or head[8:12] != b"WEBP" or len(head) < 30:
+    image = cv2.imdecode(np.frombuffer(data, np.uint8), flags | cv2.IMREAD_IGNORE_ORIENTATION)
+    if image is None:
         return None
-    if head[12:16] == b"VP8X":
-        return 1 + int.from_bytes(head[24:27], "little"), 1 + int.from_bytes(head[27:30], "little")
-    if head[12:16] == b"VP8L":
-        bits = int.from_bytes(head[21:25], "little")
-        return 1 + (bits & 0x3FFF), 1 + (bits >> 14 & 0x3FFF)
-    return int.from_bytes(head[26:28], "little") & 0x3FFF, int.from_bytes(head[28:30], "little") & 0x3FFF
+    return np.ascontiguousarray(_orient(cv2.cvtColor(image, cv2.COLOR_BGR2RGB), jpeg_orientation(data)))
 
 
-def _check_size(width: int, height: int, most: int = MAX_PIXELS) -> None:
-    if width * height > most:
-        raise ImageError(f"is {width}x{height}, {width * height / 1e6:.0f} Mpx; at most {most / 1e6:.0f} are read")
+def _check_size(width: int, height: int, limit: int = MAX_PIXELS) -> None:
+    if width * height > limit:
+        raise ImageError(f"is {width}x{height}, {width * height / 1e6:.0f} Mpx; at most {limit / 1e6:.0f} are read")
     if not width or not height or max(width, height) > MAX_ASPECT * min(width, height):
         raise ImageError(f"is {width}x{height}; the long side may be at most {MAX_ASPECT} times the short one")
 
 
-def _from_pil(photo: Image.Image) -> np.ndarray:
+def _from_pil(photo: Image.Image) -> Pixels:
     _check_size(*photo.size)
     photo.load()
-    found = photo.getexif().get(_ORIENTATION)
-    orientation: int = found if isinstance(found, int) else 1
+    from_file, orientation = photo.format is not None, orientation_of(photo)
     width, height = photo.size
     rows = max(1, _STRIP_PIXELS // width)
     if height <= rows:
-        return np.ascontiguousarray(_orient(_to_rgb(photo), orientation))
+        return np.ascontiguousarray(_orient(_to_rgb(photo, from_file), orientation))
     image = np.empty((width, height, 3) if orientation >= 5 else (height, width, 3), np.uint8)
     as_stored = _orient(image, {6: 8, 8: 6}.get(orientation) or orientation)  # the way back
     for top in range(0, height, rows):
         strip = photo.crop((0, top, width, min(top + rows, height)))
-        as_stored[top : top + rows] = _to_rgb(strip)
+        as_stored[top : top + rows] = _to_rgb(strip, from_file)
     return image
 
 
-def _to_rgb(image: Image.Image) -> np.ndarray:
+def _to_rgb(image: Image.Image, bits16: bool) -> Pixels:
+    """Returns (H, W, 3); ``bits16`` says that 32-bit integers are 16-bit pixels, as PIL reads them from files."""
     if image.mode.startswith("I") or image.mode == "F":
-        return _three_channels(np.asarray(image)[..., None])
+        array = np.asarray(image)[..., None]
+        deep = image.mode == "I" and bits16 and array.min() >= 0 and array.max() <= 65535
+        return _three_channels(array.astype(np.uint16) if deep else array)
     if image.has_transparency_data:
         rgba = image.convert("RGBA")
         canvas = Image.new("RGB", image.size, "white")
@@ -252,7 +313,7 @@ def _to_rgb(image: Image.Image) -> np.ndarray:
     return np.array(image.convert("RGB"))
 
 
-def _orient(image: np.ndarray, orientation: int) -> np.ndarray:
+def _orient(image: Pixels, orientation: int) -> Pixels:
     """Undoes the eight EXIF orientations."""
     if orientation >= 5:
         image = image.swapaxes(0, 1)
@@ -263,7 +324,7 @@ def _orient(image: np.ndarray, orientation: int) -> np.ndarray:
     return image
 
 
-def _from_array(array: np.ndarray) -> np.ndarray:
+def _from_array(array: npt.NDArray[Any]) -> Pixels:
     if array.ndim == 2:
         array = array[..., None]
     if array.ndim != 3 or array.shape[2] not in (1, 3, 4):
@@ -272,7 +333,7 @@ def _from_array(array: np.ndarray) -> np.ndarray:
     return _three_channels(array)
 
 
-def _three_channels(array: np.ndarray) -> np.ndarray:
+def _three_channels(array: npt.NDArray[Any]) -> Pixels:
     """(H, W, 1|3|4) of any scale -> (H, W, 3) uint8."""
     array = _to_uint8(array)
     if array.shape[2] == 4:
@@ -281,7 +342,7 @@ def _three_channels(array: np.ndarray) -> np.ndarray:
     return np.ascontiguousarray(np.broadcast_to(array, (*array.shape[:2], 3)))
 
 
-def _to_uint8(array: np.ndarray) -> np.ndarray:
+def _to_uint8(array: npt.NDArray[Any]) -> Pixels:
     if array.dtype == np.uint8:
         return array
     if array.dtype == np.bool_:
@@ -293,7 +354,11 @@ def _to_uint8(array: np.ndarray) -> np.ndarray:
         if low < 0 or high > 1:
             raise ImageError(f"has float pixels from {low:g} to {high:g}; wanted [0, 1]")
         return (array * 255 + 0.5).astype(np.uint8)
-    if array.dtype.kind in "iu" and low >= 0 and high <= 65535:
-        wide = array.dtype != np.int64 or high > 255  # a small int64 array is 8-bit pixels in Python's own integers
-        return ((array.astype(np.uint32) * 255 + 32767) // 65535).astype(np.uint8) if wide else array.astype(np.uint8)
-    raise ImageError(f"has {array.dtype} pixels from {low} to {high}; wanted uint8, uint16, bool, or float in [0, 1]")
+    if array.dtype == np.uint16:
+        return ((array.astype(np.uint32) * 255 + 32767) // 65535).astype(np.uint8)
+    if array.dtype.kind in "iu" and low >= 0 and high <= 255:
+        return array.astype(np.uint8)
+    raise ImageError(
+        f"has {array.dtype} pixels from {low} to {high}; wanted integers of 0 to 255, uint16 of 16 bits, bool, or "
+        "floats in [0, 1]"
+    )
