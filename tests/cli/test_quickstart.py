@@ -5,7 +5,7 @@ from PIL import Image
 
 import mmcontrast.cli.quickstart as quickstart
 from mmcontrast.cli.main import main
-from mmcontrast.models import bundled
+from mmcontrast.models import bundled, load
 from mmcontrast.viz.contact_sheet import draw_contact_sheet
 from tests.color_clip import color_clip
 
@@ -25,7 +25,8 @@ def test_a_contact_sheet_of_one_and_of_many(tmp_path):
 
 @pytest.fixture
 def _color(monkeypatch):
-    monkeypatch.setattr("mmcontrast.predict.base.load", lambda name: color_clip())
+    others = {name: load(name) for name in ("track-lite", "don-lite")}
+    monkeypatch.setattr("mmcontrast.predict.base.load", lambda name: others.get(name) or color_clip())
     monkeypatch.setattr(quickstart, "LABELS", ("red", "green", "blue"))
 
 
