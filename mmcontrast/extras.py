@@ -4,7 +4,7 @@ from importlib.util import find_spec
 
 from mmcontrast.errors import InputError
 
-_EXTRAS = {
+EXTRAS = {
     "lightning": "train",
     "jsonargparse": "train",
     "gradio": "app",
@@ -15,6 +15,7 @@ _EXTRAS = {
     "onnxruntime": "export",
     "pybullet": "render",
     "trimesh": "render",
+    "pillow_heif": "heic",
 }
 
 
@@ -24,7 +25,7 @@ def pip_line(library: str) -> str | None:
     >>> pip_line("lightning")
     "pip install 'mmcontrast[train]'"
     """
-    extra = _EXTRAS.get(library.partition(".")[0])
+    extra = EXTRAS.get(library.partition(".")[0])
     return extra and f"pip install 'mmcontrast[{extra}]'"
 
 
