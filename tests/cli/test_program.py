@@ -193,6 +193,27 @@ def test_list_is_a_table_of_what_configs_can_name(capsys):
         assert f"  {name}" not in text
 
 
+@pytest.mark.parametrize(
+    ("card", "sentence"),
+    [
+        ("---\nlicense: mit\n---\n# net\n\nA network\nof two lines.  Second sentence.\n", "A network of two lines."),
+        ("# net\nA clip of 3.5 s, e.g. of speech. It is short.", "A clip of 3.5 s, e.g. of speech."),
+        ("# net\n\n| a |\n|---|\n\nA network without a full stop\n\nNext paragraph.", "A network without a full stop"),
+        ("# net\n", ""),
+    ],
+)
+def test_first_sentence_of_a_card(card: str, sentence: str):
+    assert listing.first_sentence(card) == sentence
+
+
+def test_list_models_shows_whole_sentences():
+    rows = listing.models()
+    assert len(rows) == 6
+    for name, about in rows:
+        assert about.endswith("."), name
+        assert about.count(". ") == 1, name  # the size, then one sentence
+
+
 def test_table_wraps():
     rows = [("short", "word " * 30), ("a-name-longer-than-the-column-can-be-for-sure", "about")]
     lines = listing.table(rows, 60).splitlines()
