@@ -160,7 +160,7 @@ def without_folders(error: Exception) -> str:
 class _Slot:
     """A model that is loaded once, while other models can be used."""
 
-    lock: threading.Lock = field(default_factory=threading.Lock)
+    loading: threading.Lock = field(default_factory=threading.Lock)
     model: Any = None
 
 
@@ -183,7 +183,7 @@ def model(name: str | None, wanted: str) -> Any:
     if not name:
         raise InputError(f"No model is named. {wanted}")
     slot = _slot(name)
-    with slot.lock:
+    with slot.loading:
         try:
             slot.model = slot.model or load(name)
             return slot.model

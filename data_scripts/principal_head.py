@@ -42,9 +42,7 @@ def write(args: argparse.Namespace) -> None:
         method = config["model"]["method"]
         videos = config["data"]["train"]["init_args"]["sources"][0]["init_args"]
     except (KeyError, TypeError) as error:
-        raise InputError(
-            f"{args.config}: no {error}; wanted MAST, trained on a Mixture with Clips first"
-        ) from error
+        raise InputError(f"{args.config}: no {error}; wanted MAST, trained on a Mixture with Clips first") from error
     encoder: Any = build(method)
     head = principal_directions(encoder.encoder.eval(), Clips(**videos), args.count)
     save_file({"encoder.head.weight": head}, args.out)

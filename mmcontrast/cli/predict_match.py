@@ -65,7 +65,7 @@ def match(
     from mmcontrast.inference.image_batches import image_files
     from mmcontrast.predict.match import DescriptorMatcher
 
-    places = points_of(points or [])
+    positions = points_of(points or [])
     if bool(paths) == bool(video):
         raise InputError("say where to look for the points: either in PATH... or in --video FILE")
     opened, files = open_video(video) if video else None, image_files(*paths or ())
@@ -74,11 +74,11 @@ def match(
     matcher = DescriptorMatcher(model, device=device, resolution=resolution, dtype=dtype)
     image = decode(reference)
     matcher.set_reference(image)
-    matcher.check(places)
+    matcher.check(positions)
     folder = OutputFolder(out, overwrite, [reference, *([video] if video else files)])
     steps = _frames(opened, folder) if opened else _images(files, folder)
     with open_csv(folder / "matches.csv", COLUMNS, safe_csv) as write:
-        counts = _match_all(matcher, image, places, steps, write)
+        counts = _match_all(matcher, image, positions, steps, write)
     if counts["errors"]:
         say(
             f"{counts['errors']} of {counts['images']} files could not be read; "
@@ -125,13 +125,13 @@ def match_one(
 
     matches = matcher.find(image, points)
     heat = torch.stack([matcher.heatmap(image, point) for point in points]).amax(0)
-    found = [(x, y) for x, y in matches.xy.tolist()]
-    values = zip(points, found, matches.distance.tolist(), matches.confidence.tolist(), strict=True)
+    matched_xy = [(x, y) for x, y in matches.xy.tolist()]
+    values = zip(points, matched_xy, matches.distance.tolist(), matches.confidence.tolist(), strict=True)
     rows = [
         [str(number), f"{at[0]:g}", f"{at[1]:g}", f"{x:.2f}", f"{y:.2f}", f"{distance:.5f}", f"{confidence:.4f}"]
         for number, (at, (x, y), distance, confidence) in enumerate(values, 1)
     ]
-    return rows, draw_matches(reference, points, image, found, heat.cpu().numpy())
+    return rows, draw_matches(reference, points, image, matched_xy, heat.cpu().numpy())
 
 
 def _images(files: list[Path], folder: OutputFolder) -> Iterator[Step]:

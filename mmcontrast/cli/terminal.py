@@ -25,15 +25,15 @@ def say(message: str) -> None:
     print(f"mmcontrast: {printable(message)}", file=sys.stderr, flush=True)
 
 
-def progress(items: Iterable[T], total: int | None, unit: str, visible: bool = True) -> Iterable[T]:
+def progress(items: Iterable[T], total: int | None, item_name: str, visible: bool = True) -> Iterable[T]:
     """Returns the items with a progress bar on stderr, which is shown on a terminal only.
 
     Args:
         items: What is iterated over.
         total: Number of items.
-        unit: What an item is, such as "image".
+        item_name: What an item is, such as "image".
         visible: False shows no bar at all.
     """
     from tqdm import tqdm
 
-    return tqdm(items, total=total, unit=unit, disable=None if visible else True, leave=False)
+    return tqdm(items, total=total, unit=item_name, disable=None if visible else True, leave=False)

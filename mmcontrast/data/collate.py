@@ -1,4 +1,4 @@
-"""Samples to batches, and the account of those that could not be read."""
+"""Collation of samples to batches, and a counter of those that could not be read."""
 
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any
@@ -12,21 +12,29 @@ from mmcontrast.errors import InputError
 
 
 class Collate:
-    """Stacks samples; runs in the data workers.
+    """A collate function that stacks samples; it runs in the data workers.
 
-    Tensors, arrays and numbers are stacked to tensors, strings become lists.  Corrupt samples are dropped and their
-    messages kept in ``batch["corrupt"]`` (list of str, empty when all is well).
+    Tensors, arrays and numbers are stacked to tensors, strings become lists.  It drops corrupt samples and puts
+    their messages into ``batch["corrupt"]`` (list of str, empty when no sample is corrupt).
 
     Args:
-        tokenizer: if given, ``text`` is replaced by ``tokens`` (B, L) int64.
-        keep_size: fill the places of corrupt samples with others of the same batch, so that all ranks have as many.
+        tokenizer: Tokenizer that replaces ``text`` by ``tokens`` (B, L) int64; None keeps the text.
+        keep_size: Whether other samples of the batch replace corrupt ones, so that batches of all ranks have one size.
     """
 
     def __init__(self, tokenizer: Callable[[Sequence[str]], Tensor] | None = None, keep_size: bool = False) -> None:
         self.tokenizer, self.keep_size = tokenizer, keep_size
 
     def __call__(self, samples: Sequence[Mapping[str, Any]]) -> dict[str, Any]:
-        """Samples of one data set -> a batch."""
+        """Returns a batch.
+
+        Args:
+            samples: Samples of one data set.
+
+        Raises:
+            ImageError: No sample could be read.
+            InputError: The samples differ in their entries.
+        """
         corrupt = [sample["corrupt"] for sample in samples if "corrupt" in sample]
         good = [sample for sample in samples if "corrupt" not in sample]
         if not good:
@@ -44,10 +52,10 @@ class Collate:
 
 
 class CorruptCount:
-    """Counts corrupt samples over batches and stops when they are too many.
+    """A counter of corrupt samples, which raises an error when there are too many.
 
     Args:
-        limit: largest tolerated fraction.  Until 500 samples have been seen, it is taken of 500.
+        limit: Largest tolerated fraction of all samples so far, or of 500 samples while there have been fewer.
     """
 
     def __init__(self, limit: float = 0.01) -> None:
@@ -55,10 +63,13 @@ class CorruptCount:
         self.first: list[str] = []
 
     def update(self, batch: Mapping[str, Any]) -> None:
-        """Takes ``batch["sample_key"]`` and ``batch["corrupt"]`` into account.
+        """Counts the samples of a batch.
+
+        Args:
+            batch: ``sample_key`` (B,) and ``corrupt``, the messages of the corrupt samples.
 
         Raises:
-            ImageError: more than the limit were corrupt; names the first few.
+            ImageError: More samples than the limit are corrupt; the message names the first few.
         """
         messages = batch.get("corrupt", [])
         self.seen += len(batch["sample_key"]) + len(messages)

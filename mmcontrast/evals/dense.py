@@ -186,7 +186,7 @@ def true_matches(
         motion=np.linalg.inv(b.pose) @ a.pose,
     )
     batch = {name: torch.as_tensor(value)[None] for name, value in sample.items()}
-    xy_a, xy_b, valid = find.follow(batch)
+    xy_a, xy_b, valid = find.project(batch)
     return xy_a[valid][: find.matches], xy_b[valid][: find.matches]
 
 

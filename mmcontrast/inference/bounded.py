@@ -6,7 +6,8 @@ import av
 import numpy as np
 import numpy.typing as npt
 
-from mmcontrast.data.io.decode import MAX_ASPECT, decode, resize
+from mmcontrast.data.io.decode import MAX_ASPECT, decode
+from mmcontrast.data.io.resize import resize
 from mmcontrast.data.io.video import Video, VideoError
 from mmcontrast.data.io.video_file import CONTAINERS, VideoFile, video_stream
 

@@ -15,8 +15,9 @@ import torch
 from PIL import Image
 from torch import Tensor
 
-from mmcontrast.data.io.decode import EXTENSIONS, Interpolation, load
+from mmcontrast.data.io.decode import EXTENSIONS, load
 from mmcontrast.data.io.folders import files_in
+from mmcontrast.data.io.resize import Interpolation
 from mmcontrast.encoders.base import Encoder
 from mmcontrast.errors import InputError
 

@@ -44,10 +44,10 @@ class CollapseWatch(L.Callback):
         for logger in trainer.loggers:
             logger.log_metrics({f"collapse/{name}": value for name, value in figures.items()}, step)
         scalars = {name: float(value) for name, value in pl_module.scalars.items()}
-        found = verdict(figures | scalars, step / total)
-        if found and found == self._suspected:
-            pl_module.print(f"step {step}: {found}")
-        self._suspected = found
+        message = verdict(figures | scalars, step / total)
+        if message and message == self._suspected:
+            pl_module.print(f"step {step}: {message}")
+        self._suspected = message
 
 
 @torch.no_grad()

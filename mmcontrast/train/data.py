@@ -49,8 +49,8 @@ class Data(L.LightningDataModule):
 
     def __init__(
         self,
-        train: Dataset,
-        val: Dataset | None = None,
+        train: Dataset,  # type: ignore[type-arg]  # jsonargparse reads no arguments of a generic alias
+        val: Dataset | None = None,  # type: ignore[type-arg]
         augment: nn.Module | None = None,
         val_augment: nn.Module | None = None,
         batch_size: int = 64,
@@ -94,7 +94,7 @@ class Data(L.LightningDataModule):
         """Returns the loader of the validation set, in its own order."""
         return [] if self.val is None else self._loader(self.val, training=False)
 
-    def _loader(self, data: Dataset, training: bool) -> Loader:
+    def _loader(self, data: Dataset[Any], training: bool) -> Loader:
         rank, size = get_rank(), world_size()
         if self.batch_size % size:
             raise InputError(

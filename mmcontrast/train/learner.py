@@ -90,7 +90,7 @@ class Learner(L.LightningModule):
         self.milestones, self.gamma = milestones, gamma
         self.layer_decay, self.lr_scale, self.clip_each = layer_decay, lr_scale, clip_each
         self.init_from, self.log_every, self.seed = init_from, log_every, seed
-        self.guard = NonFiniteGuard(self, max_skipped)
+        self.nonfinite_guard = NonFiniteGuard(self, max_skipped)
         self.scalars: dict[str, Tensor] = {}
 
     def setup(self, stage: str) -> None:
@@ -125,7 +125,7 @@ class Learner(L.LightningModule):
         """Notes the length of the run; Lightning would leave a loaded method in evaluation mode."""
         self.method.train()
         self.total_steps = int(self.trainer.estimated_stepping_batches)
-        self.guard.remember()
+        self.nonfinite_guard.remember()
         for optimizer in self.trainer.optimizers:  # a resumed run takes the settings of now, not of its checkpoint
             for group in optimizer.param_groups:
                 group |= {name: optimizer.defaults[name] for name in _CONSTANTS if name in optimizer.defaults}
@@ -134,9 +134,10 @@ class Learner(L.LightningModule):
         """Returns the loss of the method; its other scalars are stored for the log."""
         torch.manual_seed(derive_key(self.seed, self.current_epoch, batch_idx, self.global_rank))
         out = self.method(batch)
-        self.guard.watch(out["loss"], batch)
+        self.nonfinite_guard.watch(out["loss"], batch)
         self.scalars = {name: value.detach() for name, value in out.items()}
-        return out["loss"]
+        loss: Tensor = out["loss"]
+        return loss
 
     def validation_step(self, batch: dict[str, Any], batch_idx: int) -> None:
         """Logs the method's scalars on the validation set."""
@@ -150,7 +151,7 @@ class Learner(L.LightningModule):
     def on_before_optimizer_step(self, optimizer: Optimizer) -> None:
         """Lets the method change its gradients, and refuses non-finite losses and gradients."""
         self.method.before_step(self.global_step / self.total_steps)
-        self.guard.check()
+        self.nonfinite_guard.check()
 
     def optimizer_step(self, epoch: int, batch_idx: int, optimizer: Any, optimizer_closure: Any = None) -> None:
         """Sets the schedules, steps, then tells the method; Lightning calls this once per optimizer step."""
@@ -171,9 +172,9 @@ class Learner(L.LightningModule):
             group["lr"] = self.lr * factor * group["lr_scale"]
             group["weight_decay"] = decay if group["decays"] else 0.0
         super().optimizer_step(epoch, batch_idx, optimizer, optimizer_closure)
-        if not self.guard.skipped_this_step:
+        if not self.nonfinite_guard.skipped_this_step:
             self.method.after_step((step + 1) / self.total_steps)
-            self.guard.remember()
+            self.nonfinite_guard.remember()
         self._log(step + 1, self.lr * factor)
 
     def _log(self, step: int, lr: float) -> None:
@@ -184,8 +185,8 @@ class Learner(L.LightningModule):
         if world_size() > 1:
             dist.all_reduce(means)
         values = dict(zip(self.scalars, (means / world_size()).tolist(), strict=True)) | {"lr": lr}
-        if self.guard.skipped:
-            values["skipped"] = self.guard.skipped
+        if self.nonfinite_guard.skipped:
+            values["skipped"] = self.nonfinite_guard.skipped
         values = {f"train/{name}": value for name, value in values.items()}
         if unreadable := getattr(getattr(self.trainer, "datamodule", None), "unreadable", None):
             values["data/corrupt"] = unreadable.corrupt
@@ -194,8 +195,8 @@ class Learner(L.LightningModule):
 
     def on_save_checkpoint(self, checkpoint: dict[str, Any]) -> None:
         """Stores the number of skipped steps."""
-        checkpoint["skipped_steps"] = self.guard.skipped
+        checkpoint["skipped_steps"] = self.nonfinite_guard.skipped
 
     def on_load_checkpoint(self, checkpoint: dict[str, Any]) -> None:
         """Restores the number of skipped steps."""
-        self.guard.skipped = checkpoint.get("skipped_steps", 0)
+        self.nonfinite_guard.skipped = checkpoint.get("skipped_steps", 0)

@@ -76,7 +76,7 @@ class Loader(DataLoader[dict[str, Any]]):
     def __iter__(self) -> Iterator[dict[str, Any]]:  # type: ignore[override]
         position, self._resume = self._resume, {}
         same_epoch = position.get("epoch") == self.sampler.epoch
-        self.drawn = position["samples"] // (self.batch_size * self.sampler.world) if same_epoch else 0
+        self.drawn = position["samples"] // (self.batch_size * self.sampler.num_ranks) if same_epoch else 0
         self.sampler.start = self.drawn * self.batch_size
         try:
             for batch in super().__iter__():
@@ -87,7 +87,7 @@ class Loader(DataLoader[dict[str, Any]]):
 
     def state_dict(self) -> dict[str, int]:
         """Returns how many samples of which epoch all ranks together have drawn."""
-        return {"epoch": self.sampler.epoch, "samples": self.drawn * self.batch_size * self.sampler.world}
+        return {"epoch": self.sampler.epoch, "samples": self.drawn * self.batch_size * self.sampler.num_ranks}
 
     def load_state_dict(self, state: dict[str, int]) -> None:
         """Lets the next iteration go on there, if it is of the same epoch."""

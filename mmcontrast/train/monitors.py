@@ -44,8 +44,8 @@ class Monitor(L.Callback):
         figures = {f"val/{name}": float(value) for name, value in self.figures(learner.method).items()}
         for logger in trainer.loggers:
             logger.log_metrics(figures, trainer.global_step)
-        shown = (f"{name[4:]} {value:.4g}" for name, value in figures.items())
-        learner.print("  ".join([f"epoch {trainer.current_epoch + 1}", *shown]))
+        figures_text = (f"{name[4:]} {value:.4g}" for name, value in figures.items())
+        learner.print("  ".join([f"epoch {trainer.current_epoch + 1}", *figures_text]))
 
     def on_train_epoch_end(self, trainer: L.Trainer, pl_module: "Learner") -> None:  # type: ignore[override]
         """Looks, on the first rank."""
@@ -123,8 +123,8 @@ class ImageMonitor(Monitor):
     def look(self, trainer: L.Trainer, learner: "Learner") -> None:
         """Draws a sheet."""
         data = trainer.datamodule.val or trainer.datamodule.train  # type: ignore[attr-defined]
-        places = torch.linspace(0, len(data) - 1, min(self.count, len(data))).round().long().tolist()
-        batch = ToFloat()(Collate()([data[place] for place in places]))
+        indices = torch.linspace(0, len(data) - 1, min(self.count, len(data))).round().long().tolist()
+        batch = ToFloat()(Collate()([data[index] for index in indices]))
         image, sample_key = batch["image"].to(learner.device), batch["sample_key"].to(learner.device)
         file = Path(trainer.default_root_dir, "images", f"epoch_{trainer.current_epoch + 1:04d}.png")
         draw_images(learner.method.images(image, sample_key), file)

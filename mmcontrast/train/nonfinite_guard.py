@@ -77,10 +77,10 @@ class NonFiniteGuard:
         keys = [key for batch in batches for key in batch.get("sample_key", torch.tensor([])).tolist()]
         describe = getattr(getattr(learner.trainer, "datamodule", None), "describe", None)
         names = describe(keys) if describe else [str(key) for key in keys]
-        shown = ", ".join(names[:8]) + (f" and {len(names) - 8} more" if len(names) > 8 else "")
+        listed = ", ".join(names[:8]) + (f" and {len(names) - 8} more" if len(names) > 8 else "")
         return (
             f"the {what} was not finite at step {learner.global_step} (epoch {learner.current_epoch}), after "
-            f"{self.skipped - 1} earlier steps with such a fault were skipped. Samples of this step: {shown}. The last "
-            f"checkpoint is from before and intact. Try a lower lr, a longer warmup, trainer.gradient_clip_val, or "
-            f"look at these samples."
+            f"{self.skipped - 1} earlier steps with such a fault were skipped. Samples of this step: {listed}. "
+            f"The last checkpoint is from before and intact. Try a lower lr, a longer warmup, "
+            f"trainer.gradient_clip_val, or look at these samples."
         )

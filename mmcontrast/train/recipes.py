@@ -151,13 +151,13 @@ def put_encoder(config: Config, name: str) -> None:
     arguments = method["init_args"]
     if isinstance(arguments.get("encoder"), dict) and "encoder" in node(arguments["encoder"])["init_args"]:
         arguments = node(arguments["encoder"])["init_args"]  # an encoder around another, such as PatchGrid
-    places = [place for place in _ENCODERS if place in arguments]
-    if not places:
+    names = [argument for argument in _ENCODERS if argument in arguments]
+    if not names:
         raise InputError(
             f"{method['class_path']} names no image encoder in this recipe, so that --encoder has no effect"
         )
-    for place in places:
-        arguments[place] = _encoder_node(name, node(arguments[place]))
+    for argument in names:
+        arguments[argument] = _encoder_node(name, node(arguments[argument]))
     if name in bundled():
         config["model"]["init_from"] = name
 
@@ -171,7 +171,7 @@ def _encoder_node(name: str, recipe: Config) -> Config:
             new["init_args"]["weights"] = weights
     elif name in bundled():
         arguments = read_config(BUNDLED / name / "config.yaml")["model"]["method"]["init_args"]
-        return node(next(arguments[place] for place in _ENCODERS if place in arguments))
+        return node(next(arguments[argument] for argument in _ENCODERS if argument in arguments))
     elif name in (names := _encoder_classes()):
         new = {"class_path": name, "init_args": {}}
     else:
@@ -184,9 +184,11 @@ def _encoder_node(name: str, recipe: Config) -> Config:
     parameters = inspect.signature(find_class(new["class_path"])).parameters
     same_class = recipe["class_path"].rpartition(".")[2] == new["class_path"]
     shared = {"image_size", "in_channels", "patch_size", "output_stride", "levels"}
-    kept = {k: v for k, v in recipe["init_args"].items() if k in parameters and (k in shared or same_class)}
-    kept = {k: v for k, v in kept.items() if k not in ("name", "pretrained", "weights", "cifar_stem", "mean", "std")}
-    return {"class_path": new["class_path"], "init_args": kept | new["init_args"]}
+    arguments = {k: v for k, v in recipe["init_args"].items() if k in parameters and (k in shared or same_class)}
+    arguments = {
+        k: v for k, v in arguments.items() if k not in ("name", "pretrained", "weights", "cifar_stem", "mean", "std")
+    }
+    return {"class_path": new["class_path"], "init_args": arguments | new["init_args"]}
 
 
 def _encoder_classes() -> list[str]:

@@ -15,7 +15,8 @@ from mmcontrast.apps.media import PHOTOGRAPHS
 from mmcontrast.apps.page import page, start
 from PIL import Image
 
-from mmcontrast.data.io.decode import decode, resize
+from mmcontrast.data.io.decode import decode
+from mmcontrast.data.io.resize import resize
 from mmcontrast.models import bundled
 
 CLICKS = 10

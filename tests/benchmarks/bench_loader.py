@@ -18,7 +18,8 @@ from sklearn.datasets import load_sample_images
 
 from mmcontrast.data.augment.views import OneView, ToFloat, TwoViews
 from mmcontrast.data.collate import Collate
-from mmcontrast.data.io.decode import crop, decode, random_crop
+from mmcontrast.data.io.decode import decode
+from mmcontrast.data.io.resize import crop, random_crop
 from mmcontrast.train.cpu import tune_cpu
 
 ROUNDS = 15

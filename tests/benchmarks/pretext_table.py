@@ -184,7 +184,10 @@ def judge(encoder: Encoder, train: Images, test: Images) -> dict[str, Any]:
 
     probes = [learn(x, z, torch.arange(len(y))) for x, z in blocks]
     best = max(range(len(probes)), key=lambda i: probes[i][0])
-    few = {n: [learn(*blocks[best], stratified_sample(y, per_class=n, seed=seed))[1] for seed in range(DRAWS)] for n in LABELS}
+    few = {
+        n: [learn(*blocks[best], stratified_sample(y, per_class=n, seed=seed))[1] for seed in range(DRAWS)]
+        for n in LABELS
+    }
     return {
         "knn": accuracy(votes, target),
         "blocks": [found for _, found in probes],

@@ -7,10 +7,13 @@ import pytest
 import torch
 import torchvision.transforms.v2 as transforms
 import torchvision.transforms.v2.functional as reference
+from torch import nn
 
 from mmcontrast.data import MultiCrop, OneView, ToFloat, TwoViews
 from mmcontrast.data.augment import photometric
+from mmcontrast.data.augment.affine_views import AffineViews
 from mmcontrast.data.augment.crops import random_boxes, resample
+from mmcontrast.data.augment.find_matches import FindMatches
 from mmcontrast.data.augment.views import Views
 from mmcontrast.errors import InputError
 from mmcontrast.ops.random import uniform
@@ -223,3 +226,10 @@ def test_finite_on_constant_images():
             {"image": torch.full((4, 3, 16, 16), level, dtype=torch.uint8), "sample_key": torch.arange(4)}
         )
         assert all(np.isfinite(view.numpy()).all() for view in out["views"])
+
+
+@pytest.mark.parametrize("augmentation", [ToFloat(), OneView(), TwoViews(), MultiCrop(), FindMatches(), AffineViews()])
+def test_a_batch_without_images_is_refused_in_one_sentence(augmentation: nn.Module):
+    name = type(augmentation).__name__
+    with pytest.raises(InputError, match=f"{name} needs image.* in a batch, and this batch has clip, sample_key"):
+        augmentation({"clip": torch.zeros(1), "sample_key": KEYS[:1]})

@@ -14,7 +14,8 @@ import torch
 from PIL import Image, ImageOps, features
 
 from mmcontrast.data.io import decode as decode_module
-from mmcontrast.data.io.decode import ImageError, crop, decode, load, random_crop, resize
+from mmcontrast.data.io.decode import ImageError, decode, load
+from mmcontrast.data.io.resize import crop, random_crop, resize
 
 RNG = np.random.default_rng(0)
 # Smooth, so that JPEG keeps it; every corner another color, so that orientations differ.

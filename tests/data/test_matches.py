@@ -117,7 +117,7 @@ def test_every_object_has_its_own_motion():
 def test_blind_pairs_have_anchors_on_the_object_but_no_matches():
     mask = np.zeros(SIZE, np.uint8)
     mask[10:20, 10:30] = 1
-    out = find(wall_pair(motion=None, mask=(mask, mask), blind=True, masked_share=1.0, depth=None))
+    out = find(wall_pair(motion=None, mask=(mask, mask), blind=True, masked_fraction=1.0, depth=None))
     assert not out["is_match"].any()
     assert out["anchor"].all()
     x, y = out["match_a"][0].long().T

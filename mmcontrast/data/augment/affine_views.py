@@ -1,4 +1,4 @@
-"""Pairs of views zoomed, turned and stretched before their correspondences are found."""
+"""Random affine maps of the views of a pair, applied before the correspondences are computed."""
 
 import math
 from typing import Any
@@ -7,6 +7,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
+from mmcontrast.data.augment.entries import require_entries
 from mmcontrast.data.augment.find_matches import FindMatches
 from mmcontrast.errors import InputError
 from mmcontrast.ops.geometry import apply_homography, pixel_grid
@@ -16,16 +17,17 @@ _STREAM = 40  # of the sample's key
 
 
 class AffineViews(nn.Module):
-    """Raw pairs -> raw pairs whose views are closer, turned and stretched, as if taken by other cameras.
+    """An augmentation of raw pairs that zooms, rotates and stretches both views, as if other cameras had taken them.
 
     An affine map A of the pixels is a camera of intrinsics A K: images, depths, masks and intrinsics change together,
-    and every correspondence stays true.  Both views are mapped about a point that both show, which stays where it is.
+    and every correspondence stays true.  Both views are mapped about a point that both show, which keeps its position.
 
     Args:
-        zoom: smallest and largest magnification of both views.
-        apart: largest factor, up or down, between a view's magnification and that of the pair.
-        stretch: largest factor, up or down, of a view's height by its width; as from a higher or lower camera.
-        turn: largest turn in the image plane, in degrees either way.
+        zoom: Smallest and largest magnification of both views.
+        apart: Largest factor, up or down, between the magnification of a view and that of the pair; at least 1.
+        stretch: Largest factor, up or down, by which the height of a view grows against its width, as if a higher or a
+            lower camera had taken it; at least 1.
+        turn: Largest rotation in the image plane, in degrees in either direction.
     """
 
     def __init__(
@@ -45,7 +47,19 @@ class AffineViews(nn.Module):
         self.find = FindMatches(matches=1, attempts=256)
 
     def forward(self, batch: dict[str, Any]) -> dict[str, Any]:
-        """Raw pairs on any device -> the same of the same size; depths become float, still in their unit."""
+        """Returns the raw pairs with changed views of the same size.
+
+        Args:
+            batch: Raw pairs, see ``raw_pair``, on any device.
+
+        Returns:
+            The batch with changed images, depths, masks, intrinsics and known correspondences.  Depths are float, in
+            the unit that they had.
+
+        Raises:
+            InputError: The batch does not hold raw pairs.
+        """
+        require_entries(self, batch, "image_a", "image_b", "depth_a", "depth_b", "sample_key")
         height, width = batch["image_a"].shape[-2:]
         u = uniform(batch["sample_key"], 7, stream=_STREAM)  # (B, 7)
         both = _between(self.zoom[0], self.zoom[1], u[:, 0])
@@ -68,22 +82,22 @@ class AffineViews(nn.Module):
         return changed
 
     def _shared_points(self, batch: dict[str, Any]) -> tuple[Tensor, Tensor]:
-        """A pixel of a and where b shows it, (B, 2) each; the middle of pairs that share none."""
+        """Returns a pixel of a and the same point in b, (B, 2) each; the center for pairs without a shared point."""
         height, width = batch["image_a"].shape[-2:]
-        *places, good = self.find.follow(batch)  # (B, A, 2) twice, (B, A)
+        *positions, good = self.find.project(batch)  # (B, A, 2) twice, (B, A)
         first = good.to(torch.uint8).argmax(1)[:, None, None].expand(-1, 1, 2)
-        middle = places[0].new_tensor([(width - 1) / 2, (height - 1) / 2])
-        a, b = (torch.where(good.any(1)[:, None], xy.gather(1, first)[:, 0], middle) for xy in places)
+        middle = positions[0].new_tensor([(width - 1) / 2, (height - 1) / 2])
+        a, b = (torch.where(good.any(1)[:, None], xy.gather(1, first)[:, 0], middle) for xy in positions)
         return a, b
 
 
 def _between(low: float, high: float, u: Tensor) -> Tensor:
-    """Uniform in the logarithm."""
+    """Returns numbers in [low, high] whose logarithm is uniform, from uniform numbers in [0, 1)."""
     return low * (high / low) ** u
 
 
 def _about(center: Tensor, scale: Tensor, stretch: Tensor, turn: Tensor) -> Tensor:
-    """(B, 3, 3) affine maps that keep center (B, 2): stretched in height, then turned, then scaled."""
+    """Returns (B, 3, 3) affine maps about center (B, 2) that stretch the height, then rotate, then scale."""
     cosine, sine = scale * turn.cos(), scale * turn.sin()
     linear = torch.stack([cosine, -sine * stretch, sine, cosine * stretch], 1).view(-1, 2, 2)
     shift = center - (linear @ center[..., None])[..., 0]
@@ -92,9 +106,9 @@ def _about(center: Tensor, scale: Tensor, stretch: Tensor, turn: Tensor) -> Tens
 
 
 def _pick(image: Tensor, source: Tensor, mode: str) -> Tensor:
-    """(B, C, H, W) at source pixels (B, H W, 2), as float; beyond the image its border when blending, else 0."""
+    """Samples (B, C, H, W) at pixels (B, H W, 2), as float; bilinear repeats the border, nearest pads with 0."""
     height, width = image.shape[-2:]
-    unit = (source + 0.5) / source.new_tensor([width, height]) * 2 - 1
+    normalized = (source + 0.5) / source.new_tensor([width, height]) * 2 - 1
     padding = "border" if mode == "bilinear" else "zeros"
-    grid = unit.view(-1, height, width, 2)
+    grid = normalized.view(-1, height, width, 2)
     return F.grid_sample(image.float(), grid, mode=mode, padding_mode=padding, align_corners=False)

@@ -1,4 +1,4 @@
-"""Random regions of a batch of images, resampled together: every sample has its own, and none needs a loop."""
+"""Random regions of a batch of images: each sample has a region of its own, and all are resampled together."""
 
 import math
 
@@ -12,19 +12,20 @@ ATTEMPTS = 10
 def random_boxes(
     uniform: Tensor, height: int, width: int, scale: tuple[float, float], ratio: tuple[float, float]
 ) -> Tensor:
-    """Regions of random area and shape, distributed as torchvision's ``RandomResizedCrop`` draws them.
+    """Returns regions of random area and shape, distributed as torchvision's ``RandomResizedCrop`` draws them.
 
-    Area is uniform in ``scale``, log(width / height) uniform in log ``ratio``; the first of ten attempts that lies
-    inside is taken, else the largest central region of an allowed shape.
+    The area is uniform in ``scale``, and log(width / height) is uniform in log ``ratio``.  The first of ten attempts
+    that lies inside the image wins; without one, the region is the largest central one of an allowed shape.
 
     Args:
-        uniform: (B, 22) in [0, 1).
-        height: of the images, in pixels.
-        width: of the images, in pixels.
-        scale: smallest and largest area, as a fraction of the image.
-        ratio: narrowest and widest shape, width / height.
+        uniform: Uniform random numbers in [0, 1), (B, 22).
+        height: Height of the images in pixels.
+        width: Width of the images in pixels.
+        scale: Smallest and largest area, as a fraction of the image.
+        ratio: Smallest and largest width / height.
+
     Returns:
-        (B, 4) float32 whole numbers: top, left, height, width.
+        Top, left, height and width in whole pixels, (B, 4) float32.
     """
     area = height * width * (scale[0] + (scale[1] - scale[0]) * uniform[:, :ATTEMPTS])  # (B, 10)
     low, high = math.log(ratio[0]), math.log(ratio[1])
@@ -32,24 +33,25 @@ def random_boxes(
     w, h = (area * shape).sqrt().round(), (area / shape).sqrt().round()
     inside = (w <= width) & (h <= height) & (w > 0) & (h > 0)
     first = inside.int().argmax(1, keepdim=True)
-    h, w, found = h.gather(1, first), w.gather(1, first), inside.any(1, keepdim=True)  # (B, 1)
-    h_most, w_most = min(height, round(width / ratio[0])), min(width, round(height * ratio[1]))
-    place = uniform[:, 2 * ATTEMPTS :]
-    top = torch.where(found, (place[:, :1] * (height - h + 1)).floor(), (height - h_most) // 2)
-    left = torch.where(found, (place[:, 1:] * (width - w + 1)).floor(), (width - w_most) // 2)
-    return torch.cat([top, left, torch.where(found, h, h_most), torch.where(found, w, w_most)], 1)
+    h, w, is_valid = h.gather(1, first), w.gather(1, first), inside.any(1, keepdim=True)  # (B, 1)
+    h_max, w_max = min(height, round(width / ratio[0])), min(width, round(height * ratio[1]))
+    offset = uniform[:, 2 * ATTEMPTS :]
+    top = torch.where(is_valid, (offset[:, :1] * (height - h + 1)).floor(), (height - h_max) // 2)
+    left = torch.where(is_valid, (offset[:, 1:] * (width - w + 1)).floor(), (width - w_max) // 2)
+    return torch.cat([top, left, torch.where(is_valid, h, h_max), torch.where(is_valid, w, w_max)], 1)
 
 
 def resample(image: Tensor, boxes: Tensor, flip: Tensor, size: int) -> Tensor:
-    """Regions -> squares, antialiased bilinear: what torchvision's ``resized_crop`` gives.
+    """Returns regions resampled to squares, antialiased bilinear, as torchvision's ``resized_crop`` does.
 
     Args:
-        image: (B, C, H, W) float.
-        boxes: (B, 4) top, left, height, width.
-        flip: (B,) bool, mirrors left and right.
-        size: side S of the result in pixels.
+        image: Images, (B, C, H, W) float.
+        boxes: Top, left, height and width of the regions in pixels, (B, 4).
+        flip: Whether a region is mirrored left to right, (B,) bool.
+        size: Side S of the squares in pixels.
+
     Returns:
-        (B, C, S, S).
+        Resampled regions, (B, C, S, S).
     """
     if max(image.shape[2:]) <= size:
         return _enlarge(image, boxes, flip, size)
@@ -65,10 +67,10 @@ def resample(image: Tensor, boxes: Tensor, flip: Tensor, size: int) -> Tensor:
 
 
 def _enlarge(image: Tensor, boxes: Tensor, flip: Tensor, size: int) -> Tensor:
-    """Regions no larger than the result, where the antialiased triangle is plain interpolation of four pixels."""
+    """Resamples regions no larger than the result, for which antialiasing equals plain bilinear interpolation."""
     top, left, height, width = boxes[..., None].unbind(1)  # (B, 1)
-    y = _places(top, height, torch.zeros_like(flip), size)  # (B, S)
-    x = _places(left, width, flip, size)
+    y = _centers(top, height, torch.zeros_like(flip), size)  # (B, S)
+    x = _centers(left, width, flip, size)
     y = y.clamp(top + 0.5, top + height - 0.5).mul(2 / image.shape[2]).sub(1)  # nothing from outside the region
     x = x.clamp(left + 0.5, left + width - 0.5).mul(2 / image.shape[3]).sub(1)
     grid = torch.stack(torch.broadcast_tensors(x[:, None], y[..., None]), -1)  # (B, S, S, 2)
@@ -77,28 +79,28 @@ def _enlarge(image: Tensor, boxes: Tensor, flip: Tensor, size: int) -> Tensor:
 
 
 def _products(image: Tensor, boxes: Tensor, flip: Tensor, size: int) -> Tensor:
-    """Regions of any size, as two matrix products."""
+    """Resamples regions of any size by two matrix products."""
     top, left, height, width = boxes.unbind(1)
     rows = _weights(top, height, torch.zeros_like(flip), image.shape[2], size)  # (B, S, H)
     columns = _weights(left, width, flip, image.shape[3], size)  # (B, S, W)
     with torch.autocast(image.device.type, enabled=False):
-        narrow = torch.bmm(image.flatten(1, 2), columns.mT).unflatten(1, image.shape[1:3])  # (B, C, H, S)
+        narrow: Tensor = torch.bmm(image.flatten(1, 2), columns.mT).unflatten(1, image.shape[1:3])  # (B, C, H, S)
         return rows[:, None] @ narrow
 
 
 def _weights(start: Tensor, length: Tensor, flip: Tensor, inputs: int, outputs: int) -> Tensor:
-    """(B, outputs, inputs): a triangle around each output's place, as wide as a step where the region shrinks."""
+    """Returns (B, outputs, inputs) triangle weights around each output's center, widened where regions shrink."""
     start, length = start[:, None], length[:, None]  # (B, 1)
     step = length / outputs  # input pixels per output pixel
-    place = _places(start, length, flip, outputs)  # (B, S)
+    center = _centers(start, length, flip, outputs)  # (B, S)
     pixel = torch.arange(inputs, device=start.device) + 0.5  # (H,)
-    weight = (pixel - place[..., None]).abs_().div_(-step.clamp(min=1)[..., None]).add_(1).clamp_(min=0)
+    weight = (pixel - center[..., None]).abs_().div_(-step.clamp(min=1)[..., None]).add_(1).clamp_(min=0)
     inside = (pixel > start) & (pixel < start + length)  # (B, H)
     weight = weight.mul_(inside[:, None].float())
     return weight.div_(weight.sum(2, keepdim=True))
 
 
-def _places(start: Tensor, length: Tensor, flip: Tensor, outputs: int) -> Tensor:
-    """(B, 1), (B, 1), (B,) bool -> (B, outputs), where the outputs' centers lie in the image, from its edge."""
-    place = torch.arange(outputs, device=start.device) + 0.5  # (S,)
-    return torch.where(flip[:, None], outputs - place, place) * (length / outputs) + start
+def _centers(start: Tensor, length: Tensor, flip: Tensor, outputs: int) -> Tensor:
+    """Returns the centers of the output pixels, (B, outputs), in input pixels from the edge of the image."""
+    center = torch.arange(outputs, device=start.device) + 0.5  # (S,)
+    return torch.where(flip[:, None], outputs - center, center) * (length / outputs) + start

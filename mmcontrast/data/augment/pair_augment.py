@@ -1,4 +1,4 @@
-"""What is done to the images of a pair after their correspondences are known."""
+"""Augmentation of pairs whose correspondences follow the images."""
 
 from collections.abc import Sequence
 from typing import Any
@@ -18,15 +18,15 @@ _TILES = (6, 8)  # random colors of a new background
 
 
 class PairAugment(nn.Module):
-    """Finds matches, then mirrors both images, changes each one's colors, and puts objects on other backgrounds.
+    """An augmentation of pairs: matches, random backgrounds behind the objects, color jitter and mirroring.
 
     Args:
-        find: how matches are found; None: as ``FindMatches()``.
-        flip: probability of mirroring both images left to right, their pixels with them.
-        jitter: strengths of brightness, contrast, saturation and hue, drawn for each image by itself.
-        background: probability of a random background behind the objects of an image (paper: 0.5); images without
-            masks keep theirs.
-        views: changes the views before matches are found; None: they stay as they are.
+        find: The module that adds matches; None means ``FindMatches()``.
+        flip: Probability of mirroring both images and their matches left to right.
+        jitter: Strengths of brightness, contrast, saturation and hue, which are drawn for each image separately.
+        background: Probability of a random background behind the objects of an image (paper: 0.5); images without
+            masks keep their background.
+        views: The change of the views before matches are computed; None leaves the views alone.
     """
 
     def __init__(
@@ -44,7 +44,14 @@ class PairAugment(nn.Module):
         self.views = views
 
     def forward(self, batch: dict[str, Any]) -> dict[str, Any]:
-        """Raw pairs -> what ``FindMatches`` gives, augmented; masks and depths are not mirrored."""
+        """Returns the augmented pairs with the entries that ``FindMatches`` adds.
+
+        Args:
+            batch: Raw pairs, see ``raw_pair``, on any device.
+
+        Returns:
+            The batch with augmented images and their matches; masks and depths are not mirrored.
+        """
         batch = self.find(batch if self.views is None else self.views(batch))
         for view, side in enumerate("ab"):
             u = uniform(batch["sample_key"], 10 + 3 * _TILES[0] * _TILES[1], stream=_VIEW + view)  # (B, 154)
@@ -64,7 +71,12 @@ class PairAugment(nn.Module):
 
 
 def mirror(batch: dict[str, Any], flip: Tensor) -> dict[str, Any]:
-    """Mirrors the pairs of (B,) bool left to right: both images, their matches and non-matches."""
+    """Returns the batch with some pairs mirrored left to right: both images, their matches and non-matches.
+
+    Args:
+        batch: Pairs with the entries that ``FindMatches`` adds.
+        flip: Whether a pair is mirrored, (B,) bool.
+    """
     width = batch["image_a"].shape[3]
     flipped = dict(batch)
     for side in "ab":

@@ -17,20 +17,21 @@ BRIGHTNESS, CONTRAST, SATURATION, HUE = range(4)
 
 
 def jitter(image: Tensor, order: Tensor, factors: Tensor, active: Tensor) -> Tensor:
-    """Brightness, contrast, saturation and hue, in each sample's own order.
+    """Changes brightness, contrast, saturation and hue, in an order of its own for each sample.
 
     Args:
-        image: (B, 3, H, W) in [0, 1].
-        order: (B, 4) int64, a permutation of 0 (brightness), 1 (contrast), 2 (saturation), 3 (hue).
-        factors: (B, 4), columns as numbered: three factors >= 0 where 1 changes nothing, and the hue's shift in turns.
-        active: (B,) bool; other samples are left alone.
+        image: Images in [0, 1], (B, 3, H, W).
+        order: Permutations of 0 (brightness), 1 (contrast), 2 (saturation) and 3 (hue), (B, 4) int64.
+        factors: Three factors >= 0, of which 1 changes nothing, and the shift of the hue in turns, (B, 4).
+        active: Whether a sample is changed, (B,) bool.
+
     Returns:
-        (B, 3, H, W) in [0, 1].
+        Changed images in [0, 1], (B, 3, H, W).
     """
     # The hue is costly and comes once: blends before it, then it, then blends after it.  Sorted by the number of
     # blends before the hue (-1 where not active), the samples that a step concerns lie next to each other.
-    before, place = torch.where(active, order.argsort(1)[:, HUE], -1).sort(stable=True)
-    image, order, factors = (x.index_select(0, place) for x in (image, order, factors))
+    before, index = torch.where(active, order.argsort(1)[:, HUE], -1).sort(stable=True)
+    image, order, factors = (x.index_select(0, index) for x in (image, order, factors))
     everything = slice(None)
     early, middle, late = [everything] * 3, everything, [everything] * 3
     if image.device.type == "cpu":  # elsewhere counting would wait for the device
@@ -45,20 +46,25 @@ def jitter(image: Tensor, order: Tensor, factors: Tensor, active: Tensor) -> Ten
     matrices, contrasts = _blends(order, factors, (before[:, None] >= 0) & (before[:, None] < slots))
     for slot, part in enumerate(late, 1):
         _blend(image[part], matrices[part, slot], contrasts[part, slot])
-    return image.index_select(0, place.argsort())
+    return image.index_select(0, index.argsort())
 
 
 def gray(image: Tensor, active: Tensor) -> Tensor:
-    """Takes the color from the active samples: (B, 3, H, W), (B,) bool -> (B, 3, H, W)."""
+    """Turns the active samples gray; may overwrite ``image``.
+
+    Args:
+        image: Images, (B, 3, H, W).
+        active: Whether a sample is changed, (B,) bool.
+    """
     return _where(active, image, lambda x: _luma(x).expand_as(x))
 
 
 def shift_hue(image: Tensor, turns: Tensor) -> Tensor:
-    """Turns the hue angle of HSV; value and chroma stay.
+    """Returns images with the hue angle of HSV shifted; value and chroma stay.
 
     Args:
-        image: (B, 3, H, W) in [0, 1].
-        turns: (B,) in [-0.5, 0.5]; 1 is a full circle.
+        image: Images in [0, 1], (B, 3, H, W).
+        turns: Shifts in [-0.5, 0.5], (B,); 1 is a full circle.
     """
     return _turn_hue(image.clone(), turns)
 
@@ -74,19 +80,19 @@ def _turn_hue(image: Tensor, turns: Tensor) -> Tensor:
     hue = (green + blue).sub_(red).sub_(low).div_(chroma.clamp(min=1e-12)).add_(1).copysign_(green - blue)  # [-3, 3]
     hue = hue.div_(6).add_(1 + turns[:, None, None]).frac_().mul_(6)  # [0, 6)
     for channel, (center, sign, offset) in enumerate(((3, 1, -1), (2, -1, 2), (4, -1, 2))):
-        share = (hue - center).abs_().mul_(sign).add_(offset).clamp_(0, 1)
-        torch.addcmul(low, chroma, share, out=image[:, channel])
+        fraction = (hue - center).abs_().mul_(sign).add_(offset).clamp_(0, 1)
+        torch.addcmul(low, chroma, fraction, out=image[:, channel])
     return image
 
 
 def blur(image: Tensor, sigma: Tensor, active: Tensor, kernel: int) -> Tensor:
-    """Gaussian blur with reflected borders.
+    """Blurs the active samples by a Gaussian with reflected borders; may overwrite ``image``.
 
     Args:
-        image: (B, 3, H, W).
-        sigma: (B,) standard deviation in pixels.
-        active: (B,) bool; other samples are left alone.
-        kernel: taps, odd.
+        image: Images, (B, 3, H, W).
+        sigma: Standard deviations in pixels, (B,).
+        active: Whether a sample is changed, (B,) bool.
+        kernel: Number of taps, odd.
     """
     taps = torch.arange(kernel, device=image.device) - kernel // 2
     weight = (-0.5 * (taps / sigma[:, None]).square()).exp()  # (B, kernel)
@@ -98,12 +104,23 @@ def blur(image: Tensor, sigma: Tensor, active: Tensor, kernel: int) -> Tensor:
 
 
 def solarize(image: Tensor, active: Tensor) -> Tensor:
-    """Inverts what is brighter than one half: (B, 3, H, W) in [0, 1], (B,) bool."""
+    """Inverts the values above one half in the active samples; may overwrite ``image``.
+
+    Args:
+        image: Images in [0, 1], (B, 3, H, W).
+        active: Whether a sample is changed, (B,) bool.
+    """
     return _where(active, image, lambda x: 0.5 - (x - 0.5).abs())
 
 
 def low_resolution(image: Tensor, active: Tensor, side: int) -> Tensor:
-    """Shrinks to ``side`` pixels and enlarges again: (B, 3, H, W) in [0, 1], (B,) bool."""
+    """Shrinks the active samples and enlarges them again; may overwrite ``image``.
+
+    Args:
+        image: Images in [0, 1], (B, 3, H, W).
+        active: Whether a sample is changed, (B,) bool.
+        side: Side of the small images in pixels.
+    """
 
     def apply(x: Tensor) -> Tensor:
         small = F.interpolate(x, (side, side), mode="bilinear", antialias=True)
@@ -113,13 +130,13 @@ def low_resolution(image: Tensor, active: Tensor, side: int) -> Tensor:
 
 
 def _products(image: Tensor, weight: Tensor) -> Tensor:
-    """Filtered by (B, K) taps along both sides, as two matrix products."""
+    """Filters images by (B, K) taps along both sides, as two matrix products."""
     with torch.autocast(image.device.type, enabled=False):
         return _band(weight, image.shape[2])[:, None] @ image @ _band(weight, image.shape[3])[:, None].mT
 
 
 def _filter(image: Tensor, weight: Tensor, active: Tensor) -> Tensor:
-    """In place, the active samples filtered by (B, K) taps along both sides; OpenCV skips what a band leaves empty."""
+    """Filters the active samples in place by (B, K) taps along both sides, with OpenCV."""
     planes, taps = image.numpy(), weight.numpy()
     for i in active.nonzero()[:, 0].tolist():
         for plane in planes[i]:
@@ -128,7 +145,7 @@ def _filter(image: Tensor, weight: Tensor, active: Tensor) -> Tensor:
 
 
 def _blends(order: Tensor, factors: Tensor, active: Tensor) -> tuple[Tensor, Tensor]:
-    """What `_blend` needs for each of the four slots: (B, 4, 3, 3) matrices, (B, 4) shares of the mean luma.
+    """Returns (B, 4, 3, 3) matrices and (B, 4) fractions of the mean luma for the four slots of ``_blend``.
 
     Where a slot is not active, as the hue's never is, they leave an image as it is.
     """
@@ -139,7 +156,7 @@ def _blends(order: Tensor, factors: Tensor, active: Tensor) -> tuple[Tensor, Ten
 
 
 def _blend(image: Tensor, matrix: Tensor, contrast: Tensor) -> None:
-    """In place, (B, 3, H, W) times (B, 3, 3) matrices plus (B,) shares of their mean luma, brought back to [0, 1]."""
+    """Multiplies images by (B, 3, 3) matrices, adds (B,) fractions of their mean luma, and clamps, in place."""
     offset = contrast * (image.mean((2, 3)) @ image.new_tensor(GRAY))
     with torch.autocast(image.device.type, enabled=False):
         blended = torch.baddbmm(offset[:, None, None], matrix, image.flatten(2)).view_as(image)
@@ -147,7 +164,7 @@ def _blend(image: Tensor, matrix: Tensor, contrast: Tensor) -> None:
 
 
 def _where(active: Tensor, image: Tensor, function: Callable[..., Tensor], *arguments: Tensor) -> Tensor:
-    """``function(image, *arguments)`` for the active samples alone.
+    """Applies ``function(image, *arguments)`` to the active samples only.
 
     On a CPU the others are spared the work; elsewhere picking samples out would wait for the device, so all are
     computed and selected from.
@@ -162,11 +179,12 @@ def _where(active: Tensor, image: Tensor, function: Callable[..., Tensor], *argu
 
 def _luma(image: Tensor) -> Tensor:
     red, green, blue = image.split(1, 1)  # (B, 1, H, W); three sums are faster here than a product of three columns
-    return (GRAY[0] * red).add_(green, alpha=GRAY[1]).add_(blue, alpha=GRAY[2])
+    luma: Tensor = (GRAY[0] * red).add_(green, alpha=GRAY[1]).add_(blue, alpha=GRAY[2])
+    return luma
 
 
 def _band(weight: Tensor, length: int) -> Tensor:
-    """(B, K) taps -> (B, length, length), the matrix that convolves a line with reflected borders."""
+    """Returns matrices (B, length, length) that convolve a line, with reflected borders, by (B, K) taps."""
     kernel = weight.shape[1]
     taps = torch.arange(kernel, device=weight.device) - kernel // 2
     source = (torch.arange(length, device=weight.device)[:, None] + taps).abs()

@@ -9,49 +9,51 @@ _STREAM = 1000  # of the sample's key
 _DRAWS = 1 << 16  # pixels drawn for an image
 
 
-def draw_pixels(allowed: Tensor, unit: Tensor) -> Tensor:
-    """Pixels drawn evenly from a mask.
+def draw_pixels(allowed: Tensor, uniform_draw: Tensor) -> Tensor:
+    """Draws pixels uniformly from masks.
 
     Args:
-        allowed: (B, H, W) bool.
-        unit: (B, N) in [0, 1).
+        allowed: Masks, (B, H, W) bool.
+        uniform_draw: Uniform random numbers in [0, 1), (B, N).
+
     Returns:
-        (B, N) int64 y * W + x; 0 throughout where a mask is empty.
+        Pixels y * W + x, (B, N) int64; all are 0 for an empty mask.
     """
     lists = _PixelLists(allowed[:, None])
-    return lists.take(unit.clone(), lists.count.new_zeros(len(unit), 1, dtype=torch.int64)).long()
+    return lists.take(uniform_draw.clone(), lists.count.new_zeros(len(uniform_draw), 1, dtype=torch.int64)).long()
 
 
 def draw_non_matches(
-    mask: Tensor, masked_share: Tensor, match_b: Tensor, sample_key: Tensor, count: int, radius: float
+    mask: Tensor, masked_fraction: Tensor, match_b: Tensor, sample_key: Tensor, count: int, radius: float
 ) -> Tensor:
-    """Pixels for each match that are not the match: some on the objects, the others on the background.
+    """Draws non-matches for each match: some on the objects, the others on the background.
 
     Of more than 65,536 pixels the first 65,536 are drawn and then taken again, in rows of K, for further matches.
     A pixel within the radius of its match moves half the image's width to the side, so that the radius stays empty
     also where an object is smaller than it.  Without background all are drawn on the objects, and the reverse.
 
     Args:
-        mask: (B, H, W) bool, the objects of b.
-        masked_share: (B,) share to draw on them.
-        match_b: (B, N, 2) true pixels; infinite where there is none.
-        sample_key: (B,) int64, one per sample.
-        count: K per match.
-        radius: pixels, less than a quarter of the width.
+        mask: Masks of the objects of b, (B, H, W) bool.
+        masked_fraction: Fraction of the non-matches to draw on the objects, (B,).
+        match_b: Pixels (x, y) of the matches in b, (B, N, 2); infinite where there is no match.
+        sample_key: Keys of the random draws, (B,) int64.
+        count: Number K of non-matches per match.
+        radius: Radius in pixels, less than a quarter of the width.
+
     Returns:
-        (B, N, K) int64 y * W + x.
+        Pixels y * W + x of b, (B, N, K) int64.
     """
     (batch, _, width), n = mask.shape, match_b.shape[1]
     lists = _PixelLists(torch.stack([mask, ~mask], 1))
     k = torch.arange(count, device=mask.device)
-    group = (k >= (masked_share[:, None] * count).round()).long()  # (B, K): 0 on the objects, 1 on the background
+    group = (k >= (masked_fraction[:, None] * count).round()).long()  # (B, K): 0 on the objects, 1 on the background
     group = torch.where(lists.count.gather(1, group) > 0, group, 1 - group)
     rows = min(n, max(1, _DRAWS // count))
     bits = random_bits(sample_key, -(-rows * count // 2), _STREAM).view(torch.int32)[
         :, : rows * count
     ]  # two draws a word
-    unit = (bits >> 8).bitwise_and_((1 << 24) - 1).float().mul_(2.0**-24)
-    drawn = lists.take(unit.reshape(batch, rows, count), group)
+    uniform_draw = (bits >> 8).bitwise_and_((1 << 24) - 1).float().mul_(2.0**-24)
+    drawn = lists.take(uniform_draw.reshape(batch, rows, count), group)
     index = torch.empty(batch, n, count, dtype=torch.int64, device=mask.device)
     for some, matches in zip(index.split(rows, 1), match_b.split(rows, 1), strict=True):
         pixel = drawn[:, : some.shape[1]].clone()
@@ -61,7 +63,7 @@ def draw_non_matches(
 
 
 def _leave_radius(index: Tensor, match_b: Tensor, radius: float, width: int) -> None:
-    """Moves those of (B, N, K) pixels aside, in place, that lie within the radius of their match (B, N, 2)."""
+    """Moves pixels (B, N, K) aside, in place, that lie within the radius of their match (B, N, 2)."""
     flat = (match_b[..., 1:].round() * width + match_b[..., :1].round()).to(index.dtype)  # (B, N, 1)
     reach = int((radius + 2) * (width + 1))  # only pixels close in reading order can be
     near = ((index - flat).abs_() <= reach).flatten().nonzero()[:, 0]  # (P,): few
@@ -76,7 +78,7 @@ def _leave_radius(index: Tensor, match_b: Tensor, radius: float, width: int) -> 
 
 
 class _PixelLists:
-    """The pixels of (B, G, H, W) masks, one after the other in one list, so that any number can be drawn at once.
+    """The pixels of (B, G, H, W) masks in one list, from which any number can be drawn at once.
 
     In 32 bits throughout: these are the largest tensors of a training step.
     """
@@ -85,17 +87,17 @@ class _PixelLists:
         flat = allowed.flatten(2)
         self.count = flat.sum(2, dtype=torch.int32)  # (B, G)
         self.size = flat.shape[2]
-        place = flat.flatten().nonzero()[:, 0].int()
-        self.place = torch.cat([place, place.new_zeros(1)])  # (P + 1,), in all of ``flat``
+        index = flat.flatten().nonzero()[:, 0].int()
+        self.pixel_index = torch.cat([index, index.new_zeros(1)])  # (P + 1,), in all of ``flat``
         self.start = (self.count.flatten().cumsum(0) - self.count.flatten()).view_as(self.count).int()
 
-    def take(self, unit: Tensor, group: Tensor) -> Tensor:
-        """Draws in [0, 1), overwritten, (B, [N,] K) from groups (B, K) -> int32 pixels; 0 from an empty mask."""
-        shape = (len(unit), *[1] * (unit.ndim - 2), -1)
+    def take(self, uniform_draw: Tensor, group: Tensor) -> Tensor:
+        """Returns int32 pixels from uniform numbers (B, [N,] K), which it overwrites, and groups (B, K)."""
+        shape = (len(uniform_draw), *[1] * (uniform_draw.ndim - 2), -1)
         count, start = self.count.gather(1, group).view(shape), self.start.gather(1, group).view(shape)
         row = torch.arange(len(group), device=group.device)[:, None] * self.count.shape[1]
         offset = ((row + group) * self.size).view(shape).int()
         # 24-bit draws below 1 times a count below 2^24 round to less than the count
-        place = unit.mul_(count.float()).int().add_(start)
-        pixel = self.place.index_select(0, place.flatten()).view_as(unit)
+        index = uniform_draw.mul_(count.float()).int().add_(start)
+        pixel = self.pixel_index.index_select(0, index.flatten()).view_as(uniform_draw)
         return pixel.sub_(offset).mul_((count > 0).int())

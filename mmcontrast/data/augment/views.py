@@ -13,20 +13,22 @@ from torch import Tensor, nn
 
 from mmcontrast.data.augment import photometric
 from mmcontrast.data.augment.crops import ATTEMPTS, random_boxes, resample
+from mmcontrast.data.augment.entries import require_entries
 from mmcontrast.errors import InputError
 from mmcontrast.ops.random import uniform
 
 # Random numbers of a sample's view: box, flip, jitter, its order and factors, gray, blur, sigma, solarize, low.
 _DRAWS = (2 * ATTEMPTS + 2, 1, 1, 4, 4, 1, 1, 1, 1, 1)
-# Bytes of views made together: on a CPU, so many as roughly stay in its cache.
+# Bytes of the views to compute together; on a CPU they should roughly fit into its cache.
 _TOGETHER = {"cpu": 4 << 20, "cuda": 128 << 20}
 
 
 class ToFloat(nn.Module):
-    """No augmentation: ``image`` (B, 3, H, W) uint8 -> float in [0, 1].
+    """A module without augmentation: it turns ``image`` (B, 3, H, W) uint8 to float in [0, 1].
 
     Args:
-        size: if given, images of another size are squashed to this side (antialiased bilinear).
+        size: Side in pixels to which all images are resized (antialiased bilinear, without regard to their shape);
+            None keeps their size.
     """
 
     def __init__(self, size: int | None = None) -> None:
@@ -34,7 +36,12 @@ class ToFloat(nn.Module):
         self.size = size
 
     def forward(self, batch: dict[str, Any]) -> dict[str, Any]:
-        """Replaces ``image``."""
+        """Returns the batch with ``image`` as float; raises InputError where the batch has no ``image``.
+
+        Args:
+            batch: ``image`` (B, 3, H, W) uint8.
+        """
+        require_entries(self, batch, "image")
         image = batch["image"].float().div_(255)
         if self.size is not None and tuple(image.shape[2:]) != (self.size, self.size):
             image = F.interpolate(image, (self.size, self.size), mode="bilinear", antialias=True)
@@ -42,23 +49,23 @@ class ToFloat(nn.Module):
 
 
 class Views(nn.Module):
-    """Random views of each image: region, mirror, color jitter, gray, blur, solarize, low resolution.
+    """A module that draws random views of images: region, flip, color jitter, gray, blur, solarization, resolution.
 
     Args:
-        size: side S of the view in pixels; the image's own height if not given.
-        scale: smallest and largest area of the region, as a fraction of the image.
-        ratio: narrowest and widest region, width / height.
-        flip: probability of mirroring.
-        jitter: strengths of brightness, contrast and saturation (factors from 1 - s to 1 + s, at least 0) and of hue
+        size: Side S of the view in pixels; None means the height of the image.
+        scale: Smallest and largest area of the region, as a fraction of the image.
+        ratio: Smallest and largest width / height of the region.
+        flip: Probability of mirroring.
+        jitter: Strengths of brightness, contrast and saturation (factors from 1 - s to 1 + s, at least 0) and of hue
             (turns from -s to s, at most 0.5).
-        jitter_probability: probability of any jitter.
-        gray: probability of grayscale.
-        blur: probability of a Gaussian blur, one for each view; there are as many views as numbers.
-        blur_sigma: smallest and largest standard deviation in pixels.
-        blur_kernel: taps, odd; a tenth of the size if not given (SimCLR).
-        solarize: probability of inverting what is brighter than one half, one for each view.
-        low_resolution: probability of a view that has gone through ``low_side`` pixels.
-        low_side: side of that small image in pixels.
+        jitter_probability: Probability of any jitter.
+        gray: Probability of grayscale.
+        blur: Probabilities of a Gaussian blur, one for each view; their number is the number of views.
+        blur_sigma: Smallest and largest standard deviation in pixels.
+        blur_kernel: Number of taps, odd; None means a tenth of the size (SimCLR).
+        solarize: Probabilities of inverting the values above one half, one for each view.
+        low_resolution: Probability of shrinking a view to ``low_side`` pixels and enlarging it again.
+        low_side: Side of the shrunken view in pixels.
     """
 
     def __init__(
@@ -95,18 +102,24 @@ class Views(nn.Module):
         self.solarize, self.low_resolution, self.low_side = tuple(solarize), low_resolution, low_side
 
     def forward(self, image: Tensor, sample_key: Tensor, first: int = 0) -> list[Tensor]:
-        """(B, 3, H, W) uint8, (B,) int64 keys, number of the first view -> the views, (B, 3, S, S) float in [0, 1]."""
+        """Returns the views, a list of (B, 3, S, S) float in [0, 1].
+
+        Args:
+            image: Images, (B, 3, H, W) uint8.
+            sample_key: Keys of the random draws, (B,) int64.
+            first: Number of the first view, which chooses its random numbers.
+        """
         streams = range(first, first + len(self.blur))
         numbers = torch.stack([uniform(sample_key, sum(_DRAWS), stream) for stream in streams])  # (V, B, 37)
         size = self.size or image.shape[2]
         limit = _TOGETHER.get(image.device.type, _TOGETHER["cuda"])
         count = max(1, limit // (12 * size * size * len(streams)))  # images
         parts = zip(image.split(count), numbers.split(count, 1), strict=True)
-        made = [self._views(part, drawn, size) for part, drawn in parts]  # (V, count, 3, S, S) each
-        return list((made[0] if len(made) == 1 else torch.cat(made, 1)).unbind())
+        chunks = [self._views(part, drawn, size) for part, drawn in parts]  # (V, count, 3, S, S) each
+        return list((chunks[0] if len(chunks) == 1 else torch.cat(chunks, 1)).unbind())
 
     def _views(self, image: Tensor, numbers: Tensor, size: int) -> Tensor:
-        """(B, 3, H, W) uint8 and (V, B, 37) random numbers -> (V, B, 3, S, S)."""
+        """Returns views (V, B, 3, S, S) of (B, 3, H, W) uint8 images, from (V, B, 37) random numbers."""
         views, count = numbers.shape[:2]
         image = image.repeat(views, 1, 1, 1)  # (V B, 3, H, W)
         box, flip, jitter, order, factors, gray, blur, sigma, solarize, low = numbers.flatten(0, 1).split(_DRAWS, 1)
@@ -125,10 +138,11 @@ class Views(nn.Module):
             image = photometric.solarize(image, solarize[:, 0] < _for_each(self.solarize, solarize))
         if self.low_resolution:
             image = photometric.low_resolution(image, low[:, 0] < self.low_resolution, self.low_side)
-        return image.unflatten(0, (views, count))
+        batched: Tensor = image.unflatten(0, (views, count))
+        return batched
 
     def _factors(self, uniform: Tensor) -> Tensor:
-        """(B, 4) in [0, 1) -> three factors and the hue's turns."""
+        """Returns three factors and the turns of the hue, (B, 4), from uniform numbers in [0, 1)."""
         strength = uniform.new_tensor(self.jitter)
         center = uniform.new_tensor([1.0, 1.0, 1.0, 0.0])
         low = center - strength
@@ -137,14 +151,20 @@ class Views(nn.Module):
 
 
 class OneView(nn.Module):
-    """One view an image, for image-text training: ``image`` (B, 3, H, W) uint8 -> (B, 3, S, S) float in [0, 1].
+    """An augmentation for image-text training that draws one view of each image, (B, 3, S, S) float in [0, 1].
 
     The default is CLIP's: a region of at least 0.9 of the image and no mirroring (captions know left from right).
 
     Args:
-        size: side S of the view in pixels; the image's own height if not given.
-        scale, flip, jitter, jitter_probability, gray, low_resolution, low_side: as in ``Views``.
-        blur: probability of a Gaussian blur.
+        size: Side S of the view in pixels; None means the height of the image.
+        scale: Smallest and largest area of the region, as a fraction of the image.
+        flip: Probability of mirroring.
+        jitter: Strengths of brightness, contrast, saturation and hue, see ``Views``.
+        jitter_probability: Probability of any jitter.
+        gray: Probability of grayscale.
+        blur: Probability of a Gaussian blur.
+        low_resolution: Probability of shrinking the view to ``low_side`` pixels and enlarging it again.
+        low_side: Side of the shrunken view in pixels.
     """
 
     def __init__(
@@ -173,25 +193,30 @@ class OneView(nn.Module):
         )
 
     def forward(self, batch: dict[str, Any]) -> dict[str, Any]:
-        """Replaces ``image``; needs ``sample_key`` (B,) int64."""
+        """Returns the batch with the view as ``image``; raises InputError where an entry is missing.
+
+        Args:
+            batch: ``image`` (B, 3, H, W) uint8 and ``sample_key`` (B,) int64.
+        """
+        require_entries(self, batch, "image", "sample_key")
         return {**batch, "image": self.views(batch["image"], batch["sample_key"])[0]}
 
 
 class TwoViews(nn.Module):
-    """Two views an image: ``image`` (B, 3, H, W) uint8 -> ``views``, two (B, 3, S, S) float in [0, 1].
+    """SimCLR's augmentation: it draws two views of each image, the list ``views`` of (B, 3, S, S) float in [0, 1].
 
     The defaults are SimCLR's for ImageNet (2002.05709, appendix A); for CIFAR it uses ``strength=0.5, blur=(0, 0)``.
 
     Args:
-        size: side S of a view in pixels; the image's own height if not given.
-        scale: smallest and largest area of the region, as a fraction of the image.
-        flip: probability of mirroring.
-        strength: s, by which the jitter's strengths are multiplied.
-        jitter: strengths of brightness, contrast, saturation and hue at s = 1.
-        jitter_probability: probability of any jitter.
-        gray: probability of grayscale.
-        blur: probability of a Gaussian blur in the first and in the second view.
-        solarize: probability of solarization in the first and in the second view.
+        size: Side S of a view in pixels; None means the height of the images.
+        scale: Smallest and largest area of the region, as a fraction of the image.
+        flip: Probability of mirroring.
+        strength: Factor s of the strengths of the jitter.
+        jitter: Strengths of brightness, contrast, saturation and hue at s = 1.
+        jitter_probability: Probability of any jitter.
+        gray: Probability of grayscale.
+        blur: Probability of a Gaussian blur in the first and in the second view.
+        solarize: Probability of solarization in the first and in the second view.
     """
 
     def __init__(
@@ -220,19 +245,24 @@ class TwoViews(nn.Module):
         )
 
     def forward(self, batch: dict[str, Any]) -> dict[str, Any]:
-        """Replaces ``image`` by ``views``; needs ``sample_key`` (B,) int64."""
+        """Returns the batch with ``views`` in place of ``image``; raises InputError where an entry is missing.
+
+        Args:
+            batch: ``image`` (B, 3, H, W) uint8 and ``sample_key`` (B,) int64.
+        """
+        require_entries(self, batch, "image", "sample_key")
         return _replace(batch, self.views(batch["image"], batch["sample_key"]))
 
 
 class MultiCrop(nn.Module):
-    """DINO's views (2104.14294): two large ones, then several small ones, as the list ``views``.
+    """DINO's augmentation (2104.14294): the list ``views`` holds two large views, then several small ones.
 
     Args:
-        size: side of a large view in pixels.
-        small_size: side of a small view in pixels.
-        small_count: number of small views.
-        scale: area of the region of a large view, as a fraction of the image.
-        small_scale: area of the region of a small view.
+        size: Side of a large view in pixels.
+        small_size: Side of a small view in pixels.
+        small_count: Number of small views.
+        scale: Area of the region of a large view, as a fraction of the image.
+        small_scale: Area of the region of a small view.
     """
 
     def __init__(
@@ -251,7 +281,12 @@ class MultiCrop(nn.Module):
             self.small = Views(small_size, small_scale, jitter=jitter, gray=0.2, blur=(0.5,) * small_count)
 
     def forward(self, batch: dict[str, Any]) -> dict[str, Any]:
-        """Replaces ``image`` (B, 3, H, W) uint8 by ``views``; needs ``sample_key`` (B,) int64."""
+        """Returns the batch with ``views`` in place of ``image``; raises InputError where an entry is missing.
+
+        Args:
+            batch: ``image`` (B, 3, H, W) uint8 and ``sample_key`` (B,) int64.
+        """
+        require_entries(self, batch, "image", "sample_key")
         image, sample_key = batch["image"], batch["sample_key"]
         small = [] if self.small is None else self.small(image, sample_key, first=2)
         return _replace(batch, self.large(image, sample_key) + small)
@@ -262,5 +297,5 @@ def _replace(batch: dict[str, Any], views: list[Tensor]) -> dict[str, Any]:
 
 
 def _for_each(probability: tuple[float, ...], drawn: Tensor) -> Tensor:
-    """A number for each view -> one for each of their (V B, 1) draws: (V B,)."""
+    """Returns (V B,) probabilities, one for each of the (V B, 1) draws, from one for each view."""
     return drawn.new_tensor(probability).repeat_interleave(len(drawn) // len(probability))

@@ -1,4 +1,4 @@
-"""Correspondences without depth: an image and a warp of it, or two frames of a clip and the flow between them."""
+"""Random warps of images, which give correspondences without depth."""
 
 import torch
 from torch import Tensor, nn
@@ -20,11 +20,11 @@ class RandomWarp(nn.Module):
     """A random homography (rotation, zoom, shift, perspective) after a random thin-plate warp.
 
     Args:
-        angle: largest rotation in degrees.
-        zoom: largest factor of size, either way.
-        shift: largest shift as a share of the image.
-        perspective: largest move of each corner as a share of the image.
-        bend: largest move of each thin-plate control point (a grid of 4 x 4) as a share of the image.
+        angle: Largest rotation in degrees.
+        zoom: Largest factor by which the size grows or shrinks.
+        shift: Largest shift, as a fraction of the image.
+        perspective: Largest shift of each corner, as a fraction of the image.
+        bend: Largest shift of each thin-plate control point (a grid of 4 x 4), as a fraction of the image.
     """
 
     def __init__(
@@ -39,14 +39,16 @@ class RandomWarp(nn.Module):
         self.angle, self.zoom, self.shift, self.perspective, self.bend = angle, zoom, shift, perspective, bend
 
     def backward_map(self, sample_key: Tensor, xy_b: Tensor, height: int, width: int) -> Tensor:
-        """Where the pixels of the warped image come from.
+        """Returns the pixels of the original image that pixels of the warped image come from.
 
         Args:
-            sample_key: (B,) int64, one per sample.
-            xy_b: (B, N, 2) pixels of the warped image.
-            height, width: of both images.
+            sample_key: Keys of the random draws, (B,) int64.
+            xy_b: Pixels of the warped image, (B, N, 2).
+            height: Height of both images.
+            width: Width of both images.
+
         Returns:
-            (B, N, 2) pixels of the image itself; NaN beyond the horizon.
+            Pixels of the original image, (B, N, 2); NaN beyond the horizon.
         """
         u = uniform(sample_key, 4 + 8 + 32, stream=_WARP) * 2 - 1  # (B, 44) in [-1, 1)
         side = xy_b.new_tensor([width, height])
@@ -67,12 +69,13 @@ class RandomWarp(nn.Module):
         """Warps images and draws correspondences.
 
         Args:
-            image: (B, 3, H, W) float.
-            sample_key: (B,) int64, one per sample.
-            count: N correspondences per image to try.
+            image: Images, (B, 3, H, W) float.
+            sample_key: Keys of the random draws, (B,) int64.
+            count: Number N of correspondences to try per image.
+
         Returns:
-            (B, 3, H, W) warped, black where the image ends; (B, N, 2) pixels of ``image``; (B, N, 2) pixels of the
-            warped image; (B, N) bool whether ``image`` has that pixel.
+            Warped images, (B, 3, H, W), black beyond the original; pixels of ``image``, (B, N, 2); pixels of the warped
+            images, (B, N, 2); whether ``image`` has that pixel, (B, N) bool.
         """
         batch, _, height, width = image.shape
         everywhere = pixel_grid(height, width, image.device).expand(batch, -1, -1)

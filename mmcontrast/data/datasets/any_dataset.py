@@ -11,7 +11,7 @@ from PIL import Image
 from torch import Tensor
 from torch.utils.data import Dataset, IterableDataset
 
-from mmcontrast.data.io.decode import crop
+from mmcontrast.data.io.resize import crop
 from mmcontrast.data.sampler import SampleKey
 from mmcontrast.errors import InputError
 

@@ -45,7 +45,8 @@ def read_wav(path: str | Path, rate: int = 16000, longest: float = 600.0) -> Wav
     if own_rate != rate:
         divisor = np.gcd(own_rate, rate)
         sound = resample_poly(sound, rate // divisor, own_rate // divisor)
-    return np.clip(sound, -1, 1).astype(np.float32)
+    clipped: Wave = np.clip(sound, -1, 1).astype(np.float32)
+    return clipped
 
 
 def _integers(data: bytes, width: int) -> NDArray[np.integer]:
@@ -61,19 +62,19 @@ def _integers(data: bytes, width: int) -> NDArray[np.integer]:
 class Sounds(Dataset[dict[str, Any]]):
     """Recordings cut or joined to one length, each with a label from its file name.
 
-    A sample is ``sound`` (length,) float32 in [-1, 1], ``label`` int, and ``sample_key`` int; for a file that cannot be read
-    ``{"corrupt": message, "sample_key": int}``.  A long recording is cut at random.  A short one is followed by others of the
-    same ``join`` group, so that a sound is heard going on; without a group it is followed by silence.
+    A sample has ``sound`` (length,) float32 in [-1, 1], ``label`` int and ``sample_key`` int. An unreadable file
+    gives ``{"corrupt": message, "sample_key": int}``. A long recording is cut at a random position. A short one is
+    followed by others of the same ``join`` group, or by silence if there is no group.
 
     Args:
-        root: a folder, searched to any depth for .wav files.
-        length: samples of a sound; 20480 is CPC's.
-        rate: samples per second; recordings of other rates are resampled.
-        pattern: of the file name without .wav; its named groups are what a recording can be labeled by.  The default
-            is that of the Free Spoken Digit Dataset, DIGIT_SPEAKER_TAKE.
-        label: name of the group that gives the label.
-        join: name of the group whose recordings may follow each other, or None.
-        only: names of groups -> the values wanted, for instance {speaker: [george, lucas]}.
+        root: Folder that is searched for .wav files at any depth.
+        length: Number of samples of a sound; CPC uses 20480.
+        rate: Sampling rate in Hz. Recordings with other rates are resampled.
+        pattern: Regular expression for the file name without .wav; its named groups can be labels. The default matches
+            the Free Spoken Digit Dataset, DIGIT_SPEAKER_TAKE.
+        label: Name of the group that gives the label.
+        join: Name of the group whose recordings may follow each other, or None.
+        only: Values to use for some groups, for example {speaker: [george, lucas]}.
     """
 
     def __init__(
@@ -90,14 +91,14 @@ class Sounds(Dataset[dict[str, Any]]):
         if unknown := {label, *([join] if join else []), *(only or {})} - groups.keys():
             raise InputError(f"{', '.join(sorted(unknown))}: no named group of the pattern; it has {', '.join(groups)}")
         files = sorted(Path(root, name) for name in files_in(root) if name.endswith(".wav"))
-        found = [(path, re.fullmatch(pattern, path.stem)) for path in files]
+        matched = [(path, re.fullmatch(pattern, path.stem)) for path in files]
         wanted = [
             (path, match.groupdict())
-            for path, match in found
+            for path, match in matched
             if match and all(match[name] in values for name, values in (only or {}).items())
         ]
         if not wanted:
-            raise InputError(f"{root}: none of its {len(found)} .wav files is called {pattern} with what is wanted")
+            raise InputError(f"{root}: none of its {len(matched)} .wav files is called {pattern} with what is wanted")
         self.paths, self.names = [path for path, _ in wanted], [names for _, names in wanted]
         self.length, self.rate, self.join = length, rate, join
         self.classes = sorted({names[label] for names in self.names})
@@ -135,11 +136,13 @@ class Sounds(Dataset[dict[str, Any]]):
 
 
 class ToySounds(Dataset[dict[str, Any]]):
-    """Tones that glide at the pace of their class, in noise: ``sound`` (length,) in [-1, 1], ``label`` and ``sample_key``.
+    """Gliding tones in noise; the class is the speed of the glide.
+
+    A sample has ``sound`` (samples,) in [-1, 1], ``label`` and ``sample_key``.
 
     Args:
-        length: number of sounds.
-        samples: of a sound.
+        length: Number of sounds.
+        samples: Number of samples of each sound.
     """
 
     classes = ("falling fast", "falling", "rising", "rising fast")

@@ -55,12 +55,12 @@ def read_captions(path: Path, split: str | None = None) -> tuple[list[str], Pack
     return list(grouped), Packed(list(grouped.values()))
 
 
-def captions_of(record: Any, where: str) -> list[str]:
+def captions_of(record: Any, source: str) -> list[str]:
     """The captions in a sample's JSON: ``captions`` (list) or ``caption`` or ``text`` (string)."""
-    found = record.get("captions", record.get("caption", record.get("text"))) if isinstance(record, dict) else None
-    texts = [found] if isinstance(found, str) else found
+    value = record.get("captions", record.get("caption", record.get("text"))) if isinstance(record, dict) else None
+    texts = [value] if isinstance(value, str) else value
     if not isinstance(texts, list) or not all(isinstance(text, str) for text in texts):
-        raise InputError(f"{where}: wanted JSON with 'captions' (a list of strings) or 'caption' (a string)")
+        raise InputError(f"{source}: wanted JSON with 'captions' (a list of strings) or 'caption' (a string)")
     return [
         text.encode(errors="replace").decode().strip() for text in texts if text.strip()
     ]  # JSON can hold half an emoji

@@ -12,7 +12,8 @@ from mmcontrast.data.datasets.captions import Packed, captions_of, read_captions
 from mmcontrast.data.datasets.images import Images, Pixels
 from mmcontrast.data.datasets.prompt_templates import templates as read_templates
 from mmcontrast.data.io.archives import Root
-from mmcontrast.data.io.decode import Fit, Interpolation
+from mmcontrast.data.io.decode import Fit
+from mmcontrast.data.io.resize import Interpolation
 from mmcontrast.data.io.samples import Samples
 from mmcontrast.data.sampler import SampleKey
 from mmcontrast.errors import InputError

@@ -14,8 +14,9 @@ from torch.utils.data import Dataset
 
 from mmcontrast.data.datasets.prompt_templates import read_classnames
 from mmcontrast.data.io.archives import Root
-from mmcontrast.data.io.decode import Fit, ImageError, Interpolation, crop, decode, random_crop, squash
+from mmcontrast.data.io.decode import Fit, ImageError, decode
 from mmcontrast.data.io.random_access import UnreadableMemberError
+from mmcontrast.data.io.resize import Interpolation, crop, random_crop, squash
 from mmcontrast.data.io.samples import Samples
 from mmcontrast.data.sampler import SampleKey
 from mmcontrast.errors import InputError
@@ -105,9 +106,9 @@ class Images(Dataset[dict[str, Any]]):
             return list(self._names) if self._names is not None else folders
         if self._names is not None:
             return list(self._names.values() if isinstance(self._names, dict) else self._names)
-        found = {self._raw(i, self._column) for i in range(len(self))} - {None}
-        numbers = [int(raw) for raw in found if raw is not None and raw.isdigit()]
-        return [str(i) for i in range(max(numbers) + 1)] if numbers else sorted(str(raw) for raw in found)
+        raw_labels = {self._raw(i, self._column) for i in range(len(self))} - {None}
+        numbers = [int(raw) for raw in raw_labels if raw is not None and raw.isdigit()]
+        return [str(i) for i in range(max(numbers) + 1)] if numbers else sorted(str(raw) for raw in raw_labels)
 
     @cached_property
     def _folders(self) -> tuple[list[str], np.ndarray]:
@@ -129,8 +130,8 @@ class Images(Dataset[dict[str, Any]]):
             record = json.loads(text)
         except json.JSONDecodeError as error:
             raise InputError(f"{self.name(index)}.json is not JSON ({error})") from None
-        found = record.get("label", record.get("cls")) if isinstance(record, dict) else None
-        return None if found is None else str(int(found) if isinstance(found, bool) else found)
+        label = record.get("label", record.get("cls")) if isinstance(record, dict) else None
+        return None if label is None else str(int(label) if isinstance(label, bool) else label)
 
 
 class Pixels:

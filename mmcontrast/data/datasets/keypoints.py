@@ -21,12 +21,12 @@ class KeypointVideo:
     """A video and the joints in some of its frames.
 
     Attributes:
-        name: of the video.
-        video: its frames.
-        frames: (A,) numbers of the annotated frames, ascending; the first is where tracking starts.
-        xy: (A, N, 2) pixels of the video's frames.
-        visible: (A, N) bool.
-        size: (A,) pixels, the length that errors are measured by.
+        name: Name of the video.
+        video: Frames of the video.
+        frames: Numbers of the annotated frames, ascending, (A,); tracking starts at the first.
+        xy: Joints in pixels (x, y) of the frames, (A, N, 2).
+        visible: Whether a joint is visible, (A, N) bool.
+        size: Length in pixels by which errors are divided, (A,).
     """
 
     name: str
@@ -38,14 +38,15 @@ class KeypointVideo:
 
 
 def read_keypoints(root: str | Path, file: str | Path) -> Iterator[KeypointVideo]:
-    """Videos from a BADJA file (.json) or a JHMDB split list (.txt), one at a time.
+    """Returns an iterator over the videos of a BADJA file (.json) or a JHMDB split list (.txt).
 
     Args:
-        root: for BADJA the folder that holds DAVIS, or DAVIS itself; for JHMDB the one with Rename_Images.
-        file: BADJA: a list of {image_path, segmentation_path, joints [[y, x], ...] at 1080p, visibility}; JHMDB: lines
-            that begin with the folder of a video's frames.
+        root: For BADJA the folder that holds DAVIS, or DAVIS itself; for JHMDB the folder that holds Rename_Images.
+        file: For BADJA a list of {image_path, segmentation_path, joints [[y, x], ...] at 1080p, visibility}; for JHMDB
+            lines that begin with the folder of a video's frames.
+
     Raises:
-        InputError: a file of another form, or frames that are not there.
+        InputError: The file has another form, or frames are missing.
     """
     file = Path(file)
     if not file.is_file():
@@ -78,7 +79,7 @@ def _badja(root: Path, groups: list[tuple[Path, list[dict[str, Any]]]]) -> Itera
 
 
 def _find(root: Path, path: Path) -> Path:
-    """A path of BADJA's file below ``root``, at 480p where the full resolution is not there."""
+    """Returns a path of a BADJA file below ``root``, at 480p if the full resolution is missing."""
     choices = [Path(str(path).replace("Full-Resolution", name)) for name in ("Full-Resolution", "480p")]
     if root.name == "DAVIS":
         choices = [choice.relative_to("DAVIS") if choice.parts[0] == "DAVIS" else choice for choice in choices]

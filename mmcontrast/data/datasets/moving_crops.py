@@ -16,21 +16,21 @@ from mmcontrast.errors import InputError
 
 
 class MovingCrops(Dataset[dict[str, Any]]):
-    """Clips made of still images, for those who have few videos.
+    """A data set of clips that it makes from still images, for training with few videos.
 
     A camera drifts, turns and zooms over an image that bends like cloth, while a piece of another image moves in
-    front of it on a way of its own, and the light changes.  Samples are those of ``Clips``.
+    front of it along a path of its own, and the light changes.  Samples have the form of those of ``Clips``.
 
     Args:
-        root: images: a folder, a .tar, .tar.gz or .zip file, a pattern, or several.
-        frames: T, at least 2.
-        size: side of the square in pixels.
-        shift: largest shift from the first to the last frame, as a fraction of the side.
-        angle: largest turn in degrees.
-        zoom: largest factor of size, either way.
-        bend: largest shift by bending, as a fraction of the side.
-        pasted: probability of a moving piece in front.
-        light: largest change of brightness and contrast, as a fraction.
+        root: Images: a folder, a .tar, .tar.gz or .zip file, a pattern, or several.
+        frames: Number T of frames in a clip, at least 2.
+        size: Side of the square in pixels.
+        shift: Largest shift from the first to the last frame, as a fraction of the side.
+        angle: Largest rotation in degrees.
+        zoom: Largest factor by which the size grows or shrinks.
+        bend: Largest shift by bending, as a fraction of the side.
+        pasted: Probability of a moving piece in front.
+        light: Largest change of brightness and contrast, as a fraction.
     """
 
     def __init__(
@@ -55,7 +55,7 @@ class MovingCrops(Dataset[dict[str, Any]]):
         return len(self.samples)
 
     def name(self, index: int) -> str:
-        """Where the sample comes from."""
+        """Returns the name of a sample, which says where its image comes from."""
         return self.samples.name(index)
 
     def __getitem__(self, sample_key: int | SampleKey) -> dict[str, Any]:
@@ -93,7 +93,7 @@ def _moving(
     speed: float,
     generator: np.random.Generator,
 ) -> Iterator[np.ndarray]:
-    """Views (size, size, C) of an image (H, W, C) by a camera that moves smoothly from one place to another."""
+    """Yields views (size, size, C) of an image (H, W, C) by a camera that moves smoothly."""
     shift, angle, zoom, bend = (motion[0] * speed, motion[1] * speed, motion[2], motion[3])
     height, width = image.shape[:2]
     y, x = (np.indices((size, size), dtype=np.float32) - (size - 1) / 2) / size  # (size, size) in [-0.5, 0.5]
@@ -115,7 +115,7 @@ def _moving(
 
 
 def _blob(height: int, width: int, generator: np.random.Generator) -> np.ndarray:
-    """(height, width) uint8: a rounded random outline, 255 inside."""
+    """Returns a mask (height, width) uint8 of a random rounded shape, 255 inside."""
     angles = np.linspace(0, 2 * np.pi, 12, endpoint=False)
     radii = min(height, width) * generator.uniform(0.12, 0.34) * generator.uniform(0.7, 1.3, 12)
     center = np.array([width, height]) * generator.uniform(0.35, 0.65, 2)
@@ -125,8 +125,9 @@ def _blob(height: int, width: int, generator: np.random.Generator) -> np.ndarray
 
 
 def _relight(clip: np.ndarray, light: float, generator: np.random.Generator) -> np.ndarray:
-    """Brightness and contrast that change smoothly along (T, H, W, 3)."""
+    """Changes brightness and contrast smoothly along a clip (T, H, W, 3)."""
     ends = generator.uniform(-light, light, (2, 2))
     steps = np.linspace(0, 1, len(clip))[:, None, None, None]
     gain, offset = (1 + ends[0, i] + (ends[1, i] - ends[0, i]) * steps for i in range(2))
-    return ((clip - 128.0) * gain + 128 * offset).clip(0, 255).astype(np.uint8)
+    relit: np.ndarray = ((clip - 128.0) * gain + 128 * offset).clip(0, 255).astype(np.uint8)
+    return relit

@@ -50,8 +50,8 @@ class ScenePairs(Dataset[dict[str, Any]]):
         if kind not in get_args(Kind):
             raise InputError(f"kind is {kind!r}; wanted one of {', '.join(get_args(Kind))}")
         self.scenes: list[Scene] = []
-        for name, place in scenes.items() if isinstance(scenes, Mapping) else [(None, scenes)]:
-            opened = open_scenes(place, depth_unit)
+        for name, root in scenes.items() if isinstance(scenes, Mapping) else [(None, scenes)]:
+            opened = open_scenes(root, depth_unit)
             for scene in opened:
                 if name is not None:
                     scene.objects = {1: {"name": name}}
@@ -90,7 +90,7 @@ class ScenePairs(Dataset[dict[str, Any]]):
             return raw_pair(sample_key, **paste(self._within(one, rng), self._within(other, rng)))
         view_a, view_b = (s.view(int(rng.integers(len(s))), self.size) for s in (one, other))
         if self.kind == "different":
-            return raw_pair(sample_key, **_fields(view_a, view_b, one), blind=True, masked_share=1.0)
+            return raw_pair(sample_key, **_fields(view_a, view_b, one), blind=True, masked_fraction=1.0)
         return raw_pair(sample_key, **_across(one, view_a, other, view_b))
 
     def name(self, index: int) -> str:
@@ -120,8 +120,8 @@ def draw_views(
     for b in rng.integers(first, last, size=attempts).tolist():
         if a == b:
             continue
-        share = scene.overlap(a, b)[0]
-        distance = max(overlap[0] - share, share - overlap[1], 0)
+        fraction = scene.overlap(a, b)[0]
+        distance = max(overlap[0] - fraction, fraction - overlap[1], 0)
         if distance < miss:
             best, miss = b, distance
         if not miss:
@@ -156,7 +156,7 @@ def _across(one: Scene, view_a: View, other: Scene, view_b: View) -> dict[str, A
     fields["mask"] = (view_a.mask, table[view_b.mask])
     fields["depth"] = (view_a.depth, _in_unit(view_b.depth, other.depth_unit, one.depth_unit))
     posed = bool(np.isfinite(motion).any())
-    return {**fields, "motion": motion, "blind": not posed, "masked_share": 0.5 if posed else 0.0}
+    return {**fields, "motion": motion, "blind": not posed, "masked_fraction": 0.5 if posed else 0.0}
 
 
 def paste(pair: dict[str, Any], front: dict[str, Any]) -> dict[str, Any]:
@@ -187,5 +187,5 @@ def paste(pair: dict[str, Any], front: dict[str, Any]) -> dict[str, Any]:
     }
 
 
-def _in_unit(depth: np.ndarray, unit: float, wanted: float) -> np.ndarray:
-    return depth if unit == wanted else np.round(depth * (unit / wanted)).astype(np.uint16)
+def _in_unit(depth: np.ndarray, depth_unit: float, wanted: float) -> np.ndarray:
+    return depth if depth_unit == wanted else np.round(depth * (depth_unit / wanted)).astype(np.uint16)

@@ -11,14 +11,14 @@ from mmcontrast.errors import InputError
 
 
 class ToyClips(Dataset[dict[str, Any]]):
-    """A colored texture that drifts, with another colored square that moves over it.
+    """A data set of clips in which a colored texture drifts and a colored square moves over it.
 
     A sample is ``clip`` (frames, 3, size, size) uint8 and ``sample_key`` int.
 
     Args:
-        length: number of videos.
-        frames: T, at least 2.
-        size: side in pixels, a multiple of 4.
+        length: Number of videos.
+        frames: Number T of frames, at least 2.
+        size: Side in pixels, a multiple of 4.
     """
 
     def __init__(self, length: int = 256, frames: int = 3, size: int = 32) -> None:

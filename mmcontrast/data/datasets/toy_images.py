@@ -62,7 +62,7 @@ class ToyImages(Dataset[dict[str, Any]]):
 
 
 class ToyPairs(ToyImages):
-    """The images of ``ToyImages`` with captions: ``image``, ``text`` and ``sample_key``; the wording changes by epoch."""
+    """The images of ``ToyImages`` with captions, whose wording changes from epoch to epoch."""
 
     def captions(self, index: int) -> list[str]:
         """All captions of an image."""

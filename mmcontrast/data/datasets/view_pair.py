@@ -25,28 +25,32 @@ def raw_pair(
     intrinsics: tuple[np.ndarray, np.ndarray] | None = None,
     motion: np.ndarray | None = None,
     blind: bool = False,
-    masked_share: float = 0.5,
+    masked_fraction: float = 0.5,
     given: tuple[np.ndarray, np.ndarray] | None = None,
 ) -> dict[str, Any]:
-    """One pair as ``FindMatches`` wants it; samples of all sources have the same entries, so that they mix in a batch.
+    """Returns one pair in the form that ``FindMatches`` reads; all sources give the same entries.
 
     Args:
-        sample_key: of the sample.
-        image_a, image_b: (H, W, 3) uint8.
-        source: GEOMETRY (depth and motion), WARPED (b is to be made from a by a random warp) or GIVEN (points).
-        depth: of a and b, (H, W) uint16, 0 where it was not measured.
-        depth_unit: meters per unit of depth.
-        mask: of a and b, (H, W) uint8: 0 background, else the number of an object, the same in a and b.  None: all one.
-        intrinsics: of a and b, (3, 3).
-        motion: (4, 4), or (M, 4, 4) by object number: camera a's frame to camera b's, in meters; NaN for what b does
-            not show.  None: no matches.
-        blind: nothing matches, and all object pixels of a are non-matches of b's.
-        masked_share: share of the non-matches on b's objects; the others are background.
-        given: (P, 2) pixels of a and of b that match.
+        sample_key: Key of the sample.
+        image_a: The first image, (H, W, 3) uint8.
+        image_b: The second image, (H, W, 3) uint8.
+        source: GEOMETRY (from depth and motion), WARPED (b becomes a random warp of a) or GIVEN (points).
+        depth: Depths of a and b, (H, W) uint16, 0 where depth was not measured.
+        depth_unit: Meters per unit of depth.
+        mask: Masks of a and b, (H, W) uint8: 0 for the background, else the number of an object, the same in a and b.
+            None stands for one object everywhere.
+        intrinsics: Camera matrices of a and b, (3, 3).
+        motion: Transform from the frame of camera a to that of camera b in meters, (4, 4), or (M, 4, 4) by object
+            number; NaN for objects that b does not show. None stands for no matches.
+        blind: If true, nothing matches, and all object pixels of a are non-matches of those of b.
+        masked_fraction: Fraction of the non-matches on objects of b; the others lie on the background.
+        given: Matching pixels of a and b, (P, 2) each.
+
     Returns:
         A sample: ``image_a``, ``image_b`` (3, H, W) uint8, ``depth_a``, ``depth_b`` (H, W) uint16, ``depth_unit``,
         ``mask_a``, ``mask_b`` (H, W) uint8, ``intrinsics_a``, ``intrinsics_b`` (3, 3), ``motion`` (16, 4, 4),
-        ``given_a``, ``given_b`` (2048, 2), NaN where unused, ``source``, ``blind``, ``masked_share``, ``sample_key``.
+        ``given_a``, ``given_b`` (2048, 2) with NaN in unused rows, ``source``, ``blind``, ``masked_fraction`` and
+        ``sample_key``.
     """
     size = image_a.shape[:2]
     none = np.zeros(size, np.uint16)
@@ -74,7 +78,7 @@ def raw_pair(
         "given_b": _padded(given_b),
         "source": source,
         "blind": blind,
-        "masked_share": torch.tensor(masked_share, dtype=torch.float32),
+        "masked_fraction": torch.tensor(masked_fraction, dtype=torch.float32),
         "sample_key": sample_key.to_int(),
     }
 

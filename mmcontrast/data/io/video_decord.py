@@ -1,7 +1,7 @@
 """decord as another decoder of video files, held to the frame numbers of PyAV.
 
 decord's FFmpeg is old and takes no list of demuxers: it opens the playlist where a stream follows one in one file. It
-numbers the frames of AVI files with B-frames wrongly, and gives damaged frames by index where groups of pictures refer
+numbers the frames of AVI files with B-frames wrongly, and gives damaged frames by index where groups of frames refer
 to each other. So decord only goes through files that begin with the signature of their container and whose packets name
 their frames.
 """

@@ -53,11 +53,11 @@ class FrameTable:
 
     def __post_init__(self) -> None:
         self.numbers = {packet: number for number, packet in reversed(list(enumerate(self.sources)))}
-        places = Counter((packet.position, packet.size) for packet in self.packets)
+        counts = Counter((packet.position, packet.size) for packet in self.packets)
         self.anchors = {
             (packet.position, packet.size): number
             for number, packet in enumerate(self.packets)
-            if packet.position is not None and places[packet.position, packet.size] == 1
+            if packet.position is not None and counts[packet.position, packet.size] == 1
         }
         self.anchored = sorted(self.anchors.values())
         keys = [0] + [number for number, packet in enumerate(self.packets) if packet.is_key and number]
@@ -138,8 +138,8 @@ def _skipped(packet: Any, packets: Iterator[Any], number: int, start: int) -> It
 
 def plain_table(packets: list[Packet], stream: Any, container_name: str) -> FrameTable | None:
     """Returns the frames by the stamps of their packets; None where these do not name the frames."""
-    shown = [number for number, packet in enumerate(packets) if not packet.is_discarded]
-    stamps = [packets[number].pts for number in shown]
+    visible = [number for number, packet in enumerate(packets) if not packet.is_discarded]
+    stamps = [packets[number].pts for number in visible]
     decoding = [packet.dts for packet in packets if packet.dts is not None]
     if (
         container_name not in PLAIN_CONTAINERS
@@ -150,7 +150,7 @@ def plain_table(packets: list[Packet], stream: Any, container_name: str) -> Fram
         or any(packet.is_corrupt for packet in packets)
     ):
         return None
-    sources = sorted(shown, key=lambda number: packets[number].pts or 0)
+    sources = sorted(visible, key=lambda number: packets[number].pts or 0)
     return FrameTable(packets, sources, *_times([packets[number].pts for number in sources], stream))
 
 

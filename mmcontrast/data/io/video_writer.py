@@ -1,4 +1,4 @@
-"""Videos that play in a browser."""
+"""A writer of videos that play in a browser."""
 
 from fractions import Fraction
 from pathlib import Path
@@ -12,14 +12,14 @@ from mmcontrast.data.io.video import VideoError
 
 
 class VideoWriter:
-    """Writes H.264 in MP4: 4:2:0, even sizes (an odd side is padded by one pixel), the index before the frames.
+    """A writer of H.264 in MP4, 4:2:0, with the index before the frames; odd sides are padded by one pixel.
 
-    A context manager; the file is complete when the block ends.
+    It is a context manager, and the file is complete when the block ends.
 
     Args:
-        path: where to write, ending in .mp4.
-        fps: frames per second; fewer than one in ten seconds are written as that many.
-        quality: constant rate factor of x264, lower is better.
+        path: Path of the file, which ends in .mp4.
+        fps: Frames per second; rates below 0.1 are written as 0.1.
+        quality: Constant rate factor of x264; lower is better.
     """
 
     def __init__(self, path: str | Path, fps: float = 25.0, quality: int = 20) -> None:
@@ -38,7 +38,14 @@ class VideoWriter:
         return self
 
     def write(self, frame: np.ndarray) -> None:
-        """Appends (H, W, 3) uint8 RGB; all frames have the size of the first."""
+        """Appends a frame.
+
+        Args:
+            frame: RGB, (H, W, 3) uint8, of the size of the first frame.
+
+        Raises:
+            VideoError: The frame has another size than the first.
+        """
         height, width = frame.shape[:2]
         even = (width + width % 2, height + height % 2)
         if not self.frames:

@@ -81,8 +81,8 @@ def _difference(a: np.ndarray, b: np.ndarray) -> float:
 def telling_pairs(scene: Scene, count: int = 8) -> list[tuple[int, int]]:
     """Pairs of frames that tell about geometry: far apart for the depth they look at, yet with surface in common."""
     candidates = set()
-    for a, b, share, agreement in _some_pairs(scene, 6 * count):
-        if share > 0.25 and agreement > 0.5:
+    for a, b, fraction, agreement in _some_pairs(scene, 6 * count):
+        if fraction > 0.25 and agreement > 0.5:
             known = scene.coarse[a][scene.coarse[a] > 0]
             moved = np.linalg.norm(scene.frames[a].pose[:3, 3] - scene.frames[b].pose[:3, 3])
             candidates.add((float(moved / np.median(known)), a, b))
@@ -91,13 +91,15 @@ def telling_pairs(scene: Scene, count: int = 8) -> list[tuple[int, int]]:
 
 def matching_pairs(scene: Scene, count: int = 12) -> list[tuple[View, View]]:
     """Views from different places with enough surface in common that points can be matched by their colors."""
-    ranked = {(abs(share - 0.7), a, b) for a, b, share, _ in _some_pairs(scene, 20 * count) if 0.4 < share < 0.9}
+    ranked = {
+        (abs(fraction - 0.7), a, b) for a, b, fraction, _ in _some_pairs(scene, 20 * count) if 0.4 < fraction < 0.9
+    }
     return [(scene.view(a), scene.view(b)) for _, a, b in sorted(ranked)[:count]]
 
 
 def fitting(scene: Scene) -> tuple[int, int]:
     """Of random pairs of views into the same place: how many there are, and in how many most depths fit together."""
-    agreements = [g for _, _, share, g in _some_pairs(scene, 60) if g > 0 and share / g > 0.25]
+    agreements = [g for _, _, fraction, g in _some_pairs(scene, 60) if g > 0 and fraction / g > 0.25]
     return len(agreements), sum(agreement > 0.5 for agreement in agreements)
 
 
@@ -139,9 +141,9 @@ def nothing_shared(scene: Scene) -> str:
     """Why no two views may overlap, with the lengths that tell of wrong units."""
     if len(scene) == 1:
         return "no two views overlap: there is one usable frame, and pairs need two"
-    places = np.stack([frame.pose[:3, 3] for frame in scene.frames])
+    positions = np.stack([frame.pose[:3, 3] for frame in scene.frames])
     depth = float(np.median(scene.coarse[scene.coarse > 0]))
-    apart = float(np.median(np.linalg.norm(places - places[0], axis=1)))
+    apart = float(np.median(np.linalg.norm(positions - positions[0], axis=1)))
     hint = _remedy(scene)
     if not 0.02 < depth < 200:
         hint = "; the depth unit seems wrong (set depth_unit)"
@@ -162,8 +164,8 @@ def verdict(scene: Scene, pairs: list[tuple[View, View]]) -> str | None:
             f"the intrinsics put the middle of the lens at ({cx:g}, {cy:g}), far from that of images of "
             f"{width}x{height}; they seem to be of another size"
         )
-    found = {f: [reprojection(a, b, f * scene.depth_unit) for a, b in pairs] for f in UNITS}
-    rates = {factor: float(np.mean([pair.agree for pair in some])) for factor, some in found.items()}
+    by_factor = {f: [reprojection(a, b, f * scene.depth_unit) for a, b in pairs] for f in UNITS}
+    rates = {factor: float(np.mean([pair.agree for pair in some])) for factor, some in by_factor.items()}
     best = max(rates, key=lambda f: (rates[f], f == 1))
     if rates[best] > max(1.3 * rates[1.0], 0.2):
         return (
@@ -172,7 +174,7 @@ def verdict(scene: Scene, pairs: list[tuple[View, View]]) -> str | None:
             "intrinsics are"
         )
     looking, fit = fitting(scene)
-    carried = float(np.median([pair.gray / max(pair.gray_same, _GRAY) for pair in found[1.0]]))
+    carried = float(np.median([pair.gray / max(pair.gray_same, _GRAY) for pair in by_factor[1.0]]))
     if rates[1.0] < 0.01:
         wrong = "fewer than 1 % of depths agree between views"
     elif rates[1.0] < 0.2:
@@ -205,7 +207,7 @@ def _remedy(scene: Scene) -> str:
 
 
 def _shared(scene: Scene) -> float:
-    return float(np.mean([share for _, _, share, _ in _some_pairs(scene, 60)]))
+    return float(np.mean([fraction for _, _, fraction, _ in _some_pairs(scene, 60)]))
 
 
 def _opengl(pose: np.ndarray) -> np.ndarray:
@@ -230,8 +232,8 @@ def report(scenes: Scenes, depth_unit: float | None = None, pairs: int = 8) -> l
         chosen = telling_pairs(scene, pairs)
         views = [(scene.view(a), scene.view(b)) for a, b in chosen]
         for (a, b), (view_a, view_b) in zip(chosen, views, strict=True):
-            found = reprojection(view_a, view_b, scene.depth_unit)
-            rows.append({"scene": scene.path, "a": scene.frames[a].name, "b": scene.frames[b].name, **vars(found)})
+            agreement = reprojection(view_a, view_b, scene.depth_unit)
+            rows.append({"scene": scene.path, "a": scene.frames[a].name, "b": scene.frames[b].name, **vars(agreement)})
         wrong = verdict(scene, views) if views else nothing_shared(scene)
         lenses = registration(matching_pairs(scene), scene.depth_unit)
         wrong = wrong or _two_lenses(scene, lenses)
@@ -248,16 +250,16 @@ def report(scenes: Scenes, depth_unit: float | None = None, pairs: int = 8) -> l
     return rows
 
 
-def _two_lenses(scene: Scene, found: Registration) -> str | None:
+def _two_lenses(scene: Scene, result: Registration) -> str | None:
     """What to do where matches say that depth is not registered to color."""
-    near, better = found.least < _NEAR * scene.size[1], found.least < _BETTER * found.error
-    if not (near and better and abs(found.focal - 1) > _OTHER):
+    near, better = result.least < _NEAR * scene.size[1], result.least < _BETTER * result.error
+    if not (near and better and abs(result.focal - 1) > _OTHER):
         return None
     (fx, _, cx), (_, fy, cy) = scene.intrinsics[:2]
-    fx, fy = fx * found.focal, fy * found.focal
+    fx, fy = fx * result.focal, fy * result.focal
     return (
-        f"depth does not seem to be registered to color: {found.matches} points matched by color lie "
-        f"{found.error:.1f} px (median) from where depth and poses put them, {found.least:.1f} px if color's focal "
+        f"depth does not seem to be registered to color: {result.matches} points matched by color lie "
+        f"{result.error:.1f} px (median) from where depth and poses put them, {result.least:.1f} px if color's focal "
         f"length is {fx:.1f}.  If so, put color's matrix into color_intrinsics.txt, in three lines: "
         f"{fx:.1f} 0 {cx:g} / 0 {fy:.1f} {cy:g} / 0 0 1"
     )
@@ -268,12 +270,12 @@ def table(rows: list[dict[str, Any]]) -> str:
     lines = []
     for row in rows:
         if "verdict" in row:
-            found = f"  {row['frames']} usable frames, {len(row['skipped'])} not; {row['verdict']}"
+            summary = f"  {row['frames']} usable frames, {len(row['skipped'])} not; {row['verdict']}"
             if row["verdict"] == "sound" and np.isfinite(row["match_px"]):
-                found += f"; {row['matches']} points matched by color lie {row['match_px']:.1f} px from where depth "
-                found += "and poses put them (median)"
+                summary += f"; {row['matches']} points matched by color lie {row['match_px']:.1f} px from where depth "
+                summary += "and poses put them (median)"
             lines.append(f"{row['scene']}:")
-            lines += textwrap.wrap(found, 80, subsequent_indent="  ", break_long_words=False, break_on_hyphens=False)
+            lines += textwrap.wrap(summary, 80, subsequent_indent="  ", break_long_words=False, break_on_hyphens=False)
             lines += [f"    {name} {reason}" for name, reason in row["skipped"].items()]
         else:
             views = f"{row['a']} -> {row['b']}"

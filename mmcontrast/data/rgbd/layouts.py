@@ -181,12 +181,12 @@ def _yaml(members: Members, name: str, what: str) -> dict[Any, Any]:
     if text is None:
         raise InputError(f"{members.path}/{name}: missing; it holds {what}")
     try:
-        found = yaml.load(text, _YAML)
+        data = yaml.load(text, _YAML)
     except yaml.YAMLError as error:
         raise InputError(f"{members.path}/{name}: is no YAML ({' '.join(str(error).split())})") from error
-    if not isinstance(found, dict):
+    if not isinstance(data, dict):
         raise InputError(f"{members.path}/{name}: wanted {what}, by name")
-    return found
+    return data
 
 
 def _matrix(members: Members, name: str) -> np.ndarray | str:

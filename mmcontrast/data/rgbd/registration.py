@@ -42,9 +42,9 @@ def registration(pairs: Iterable[tuple[View, View]], depth_unit: float) -> Regis
         pairs: of views with much surface in common.
         depth_unit: meters per unit of depth.
     """
-    found = [_Matches(a, b, depth_unit) for a, b in pairs]
-    count = sum(len(some.xy_a) for some in found)
-    errors = {1.0: _median(found, 1.0)} | {float(scale): _median(found, float(scale)) for scale in _SCALES}
+    matches = [_Matches(a, b, depth_unit) for a, b in pairs]
+    count = sum(len(some.xy_a) for some in matches)
+    errors = {1.0: _median(matches, 1.0)} | {float(scale): _median(matches, float(scale)) for scale in _SCALES}
     if not count or not np.isfinite(errors[1.0]):
         return Registration(count, float("nan"), 1.0, float("nan"))
     best = min(errors, key=lambda scale: errors[scale])
@@ -66,24 +66,24 @@ class _Matches:
         inside = (x >= 0) & (y >= 0) & (x < self.depth.shape[1]) & (y < self.depth.shape[0])
         depth = np.where(inside, self.depth[y * inside, x * inside], 0)
         at, depths, lens, motion = (torch.from_numpy(x)[None] for x in (self.xy_a, depth, camera, self.motion))
-        place = reproject(at, depths, lens, motion, lens)[0][0].numpy()  # (n, 2), NaN where it has none
-        distance = np.linalg.norm(place - self.xy_b, axis=1)
-        return distance[~np.isnan(distance)]
+        projected = reproject(at, depths, lens, motion, lens)[0][0].numpy()  # (n, 2), NaN where it has none
+        distance: np.ndarray = np.linalg.norm(projected - self.xy_b, axis=1)
+        return np.asarray(distance[~np.isnan(distance)])
 
 
-def _median(found: list[_Matches], scale: float) -> float:
-    errors = np.concatenate([np.empty(0), *(some.errors(scale) for some in found)])
+def _median(matches: list[_Matches], scale: float) -> float:
+    errors = np.concatenate([np.empty(0), *(some.errors(scale) for some in matches)])
     return float(np.median(errors)) if len(errors) >= _LEAST else float("inf")
 
 
 def _sift_matches(a: np.ndarray, b: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
     """(n, 2) pixels of a and of b."""
     sift, matcher = cv2.SIFT_create(), cv2.BFMatcher()  # type: ignore[attr-defined]
-    (points_a, found_a), (points_b, found_b) = (sift.detectAndCompute(image, None) for image in (a, b))
+    (points_a, descriptors_a), (points_b, descriptors_b) = (sift.detectAndCompute(image, None) for image in (a, b))
     if len(points_a) < 2 or len(points_b) < 2:
         return np.empty((0, 2)), np.empty((0, 2))
-    back = {match.queryIdx: match.trainIdx for match in matcher.match(found_b, found_a)}
-    nearest = matcher.knnMatch(found_a, found_b, k=2)
+    back = {match.queryIdx: match.trainIdx for match in matcher.match(descriptors_b, descriptors_a)}
+    nearest = matcher.knnMatch(descriptors_a, descriptors_b, k=2)
     chosen = [m for m, second in nearest if m.distance < _RATIO * second.distance and back[m.trainIdx] == m.queryIdx]
     xy_a, xy_b = [points_a[m.queryIdx].pt for m in chosen], [points_b[m.trainIdx].pt for m in chosen]
     return np.array(xy_a).reshape(-1, 2), np.array(xy_b).reshape(-1, 2)

@@ -109,7 +109,8 @@ class Scene:
         if size is not None and size != self.size:
             intrinsics = scale_intrinsics(intrinsics, self.size, size)
             shape = size[::-1]
-            color = cv2.resize(color, shape, interpolation=cv2.INTER_AREA if size < self.size else cv2.INTER_LINEAR)
+            smooth = cv2.INTER_AREA if size < self.size else cv2.INTER_LINEAR
+            color = np.asarray(cv2.resize(color, shape, interpolation=smooth), np.uint8)
             depth = cv2.resize(depth, shape, interpolation=cv2.INTER_NEAREST_EXACT)
             mask = cv2.resize(mask, shape, interpolation=cv2.INTER_NEAREST_EXACT)
         return View(color, depth, mask, intrinsics, frame.pose)
@@ -187,27 +188,27 @@ def open_scenes(scenes: Scenes, depth_unit: float | None = None) -> list[Scene]:
     """
     if depth_unit is not None and not depth_unit > 0:
         raise InputError(f"depth_unit is {depth_unit:g}; wanted meters per unit of depth, above 0")
-    found: list[Scene] = []
-    for place in [scenes] if isinstance(scenes, str | Path) else scenes:
-        match = re.fullmatch(r"(.*)\[(\d*):(\d*)\]", str(place))
+    opened: list[Scene] = []
+    for root in [scenes] if isinstance(scenes, str | Path) else scenes:
+        match = re.fullmatch(r"(.*)\[(\d*):(\d*)\]", str(root))
         path, frames = (
-            (match[1], slice(*(int(v) if v else None for v in match.groups()[1:]))) if match else (place, None)
+            (match[1], slice(*(int(v) if v else None for v in match.groups()[1:]))) if match else (root, None)
         )
-        before = len(found)
+        before = len(opened)
         for store in open_stores(path):
-            found += [Scene(store, layout, frames, depth_unit) for layout in layouts(store)]
-        if len(found) == before:
+            opened += [Scene(store, layout, frames, depth_unit) for layout in layouts(store)]
+        if len(opened) == before:
             raise InputError(
-                f"{place}: no posed RGB-D scene there; wanted color/, depth/, pose/ and intrinsics.txt, or a TUM "
+                f"{root}: no posed RGB-D scene there; wanted color/, depth/, pose/ and intrinsics.txt, or a TUM "
                 "RGB-D scene, in a folder or archive, or a pdc folder"
             )
-    return found
+    return opened
 
 
 def scale_intrinsics(intrinsics: np.ndarray, size: tuple[int, int], to: tuple[int, int]) -> np.ndarray:
     """The (3, 3) matrix after resizing images of (H, W); pixel centers at integers."""
     x, y = to[1] / size[1], to[0] / size[0]
-    scaled = intrinsics * np.array([[x], [y], [1]])
+    scaled: np.ndarray = intrinsics * np.array([[x], [y], [1]])
     scaled[:2, 2] += (np.array([x, y]) - 1) / 2
     return scaled
 
@@ -221,7 +222,8 @@ def _coarse_pixels(size: tuple[int, int]) -> np.ndarray:
     """(P, 2) pixels x, y in the middle of each coarse cell."""
     rows, columns = _COARSE
     y, x = np.meshgrid(np.arange(rows), np.arange(columns), indexing="ij")
-    return np.floor((np.stack([x, y], -1).reshape(-1, 2) + 0.5) * (size[1] / columns, size[0] / rows))
+    centers: np.ndarray = (np.stack([x, y], -1).reshape(-1, 2) + 0.5) * (size[1] / columns, size[0] / rows)
+    return np.asarray(np.floor(centers))
 
 
 def _color_size(data: bytes) -> tuple[int, int]:
