@@ -97,8 +97,7 @@ class Views(nn.Module):
             raise InputError(f"jitter is {tuple(jitter)}; wanted four strengths >= 0, the last (hue) at most 0.5")
         self.size, self.scale, self.ratio, self.flip = size, scale, ratio, flip
         self.jitter, self.jitter_probability, self.gray = tuple(jitter), jitter_probability, gray
-        self.blur, self.blur_sigma = tuple(blur), blur_sigma
-        self.blur_kernel = blur_kernel
+        self.blur, self.blur_sigma, self.blur_kernel = tuple(blur), blur_sigma, blur_kernel
         self.solarize, self.low_resolution, self.low_side = tuple(solarize), low_resolution, low_side
 
     def forward(self, image: Tensor, sample_key: Tensor, first: int = 0) -> list[Tensor]:
