@@ -34,8 +34,8 @@ class KeyedSampler(Sampler[SampleKey]):
     """A sampler that yields the part of an epoch that belongs to one rank, as keys.
 
     The order depends on (seed, epoch) alone.  Rank r takes positions r, r + num_ranks, ... of it, so that the global
-    batch holds the same samples at any number of ranks.  With ``drop_last`` the tail that does not fill all ranks is dropped,
-    else it wraps around.
+    batch holds the same samples at any number of ranks.  With ``drop_last`` the tail that does not fill all ranks is
+    dropped, else it wraps around.
 
     Args:
         data: Any object with a length.
