@@ -118,7 +118,7 @@ class ImageMonitor(Monitor):
     def on_fit_start(self, trainer: L.Trainer, pl_module: "Learner") -> None:  # type: ignore[override]
         """Refuses methods without images before any work."""
         if type(pl_module.method).images is Method.images:
-            raise InputError(f"ImageMonitor: {type(pl_module.method).__name__} makes no images to look at")
+            raise InputError(f"ImageMonitor: {type(pl_module.method).__name__} draws no images to look at")
 
     def look(self, trainer: L.Trainer, learner: "Learner") -> None:
         """Draws a sheet."""

@@ -43,14 +43,14 @@ def test_by_predict_features(run: Path, tmp_path: Path, capsys: pytest.CaptureFi
     assert main([*show, "--show", "rotation,activations"]) == 0
     assert image_size(tmp_path / "out/rotation.png") > 200
     assert np.load(tmp_path / "out/activations.npz")["0000_000"].shape == (2, 16, 16)
-    assert main([*show, "--show", "jigsaw"]) == 2
+    assert main([*show, "--show", "jigsaw", "--overwrite"]) == 2
     assert "is a Rotation; give a model trained by Jigsaw" in capsys.readouterr().err
 
 
 def test_a_method_without_images_says_so(tmp_path: Path):
-    with pytest.raises(InputError, match="ImageMonitor: Regress makes no images"):
+    with pytest.raises(InputError, match="ImageMonitor: Regress draws no images"):
         train(tmp_path, callbacks=[ImageMonitor()])
-    with pytest.raises(InputError, match="SimCLR makes no images"):
+    with pytest.raises(InputError, match="SimCLR draws no images"):
         SimCLR(TinyConv()).images(None, None)
 
 
