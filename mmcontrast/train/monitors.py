@@ -64,14 +64,14 @@ class Monitor(L.Callback):
 class KNNMonitor(Monitor):
     """Accuracy ``top1`` of the weighted vote of the nearest training images; see ``mmcontrast eval knn``.
 
-    For any method: its encoder's pooled face is judged, on images without augmentation.
+    For any method: its encoder's pooled output is judged, on images without augmentation.
 
     Args:
         train: labeled images that vote: a folder of class folders, or shards with KEY.cls.
         test: labeled images to measure on.
         k: neighbors; no more than ``train`` has.
         temperature: of the votes; 0.1 at k = 200 is lightly's setting.
-        image_size: side in pixels that images are brought to; None: the encoder's own.
+        resolution: Side in pixels that images are resized to; None takes the encoder's own.
         limit: look at no more images of each set than this, a random choice that is always the same.
         name: what the figure is called, for instance "knn/top1".
         every: epochs between evaluations.
@@ -84,7 +84,7 @@ class KNNMonitor(Monitor):
         test: str,
         k: int = 20,
         temperature: float = 0.07,
-        image_size: int | None = None,
+        resolution: int | None = None,
         limit: int | None = None,
         name: str = "knn",
         every: int = 1,
@@ -92,7 +92,7 @@ class KNNMonitor(Monitor):
     ) -> None:
         super().__init__(every)
         self.train, self.test, self.k, self.temperature = train, test, k, temperature
-        self.settings, self.name = FeatureSettings(image_size, batch_size, limit), name
+        self.settings, self.name = FeatureSettings(resolution, batch_size, limit), name
 
     def figures(self, method: Method) -> dict[str, float]:
         """top1."""
