@@ -76,7 +76,7 @@ def test_an_encoder_keeps_what_the_recipe_needs_of_it():
     model = options("dino", encoder="dino-lite")["model"]
     assert model["init_from"] == "dino-lite"
     assert model["method"]["init_args"]["encoder"]["class_path"].endswith("ResNet")
-    with pytest.raises(InputError, match=r"there is no encoder 'ResNt'; did you mean ResNet\?"):
+    with pytest.raises(InputError, match=r"there is no encoder 'ResNt'; did you mean ResNet"):
         options("simclr", encoder="ResNt")
 
 
