@@ -118,16 +118,16 @@ def _from_file(source: str | Path | bytes, at_least: int | None) -> Pixels:
         if image is not None:
             return image
     if (webp := webp_size(head)) is not None:
-        _check_size(*webp, _MAX_WEBP)
+        check_size(*webp, _MAX_WEBP)
     formats = (*FORMATS, _register_heif(head[8:12])) if head[4:8] == b"ftyp" else FORMATS
     with warnings.catch_warnings():
         warnings.simplefilter("ignore", Image.DecompressionBombWarning)  # the limit here is lower
         opened = Image.open(io.BytesIO(source) if isinstance(source, bytes) else source, formats=formats)
     with opened as photo:
         if photo.mode == "CMYK" and photo.info.get("progressive"):
-            _check_size(*photo.size, _MAX_PROGRESSIVE_CMYK)
+            check_size(*photo.size, _MAX_PROGRESSIVE_CMYK)
         if at_least is not None and photo.format == "JPEG":
-            _check_size(*photo.size)
+            check_size(*photo.size)
             photo.draft(None, (at_least, at_least))
         return _from_pil(photo)
 
@@ -174,7 +174,7 @@ def _from_jpeg(data: bytes, at_least: int | None) -> Pixels | None:
     if header is None or not data.rstrip(b"\0").endswith(b"\xff\xd9"):
         return None
     height, width, channels = header
-    _check_size(width, height)
+    check_size(width, height)
     if channels not in (1, 3):
         return None
     fits = [factor for factor in _REDUCED if at_least and min(height, width) // factor >= at_least]
@@ -186,7 +186,17 @@ def _from_jpeg(data: bytes, at_least: int | None) -> Pixels | None:
     return np.ascontiguousarray(_orient(pixels, jpeg_orientation(data)))
 
 
-def _check_size(width: int, height: int, limit: int = MAX_PIXELS) -> None:
+def check_size(width: int, height: int, limit: int = MAX_PIXELS) -> None:
+    """Refuses an image by its size, before it is decoded.
+
+    Args:
+        width: Its width in pixels.
+        height: Its height in pixels.
+        limit: The most pixels.
+
+    Raises:
+        ImageError: The image has more pixels, is empty, or is too long for its width.
+    """
     if width * height > limit:
         raise ImageError(f"is {width}x{height}, {width * height / 1e6:.0f} Mpx; at most {limit / 1e6:.0f} are read")
     if not width or not height or max(width, height) > MAX_ASPECT * min(width, height):
@@ -194,7 +204,7 @@ def _check_size(width: int, height: int, limit: int = MAX_PIXELS) -> None:
 
 
 def _from_pil(photo: Image.Image) -> Pixels:
-    _check_size(*photo.size)
+    check_size(*photo.size)
     photo.load()
     from_file, orientation = photo.format is not None, orientation_of(photo)
     width, height = photo.size
@@ -239,7 +249,7 @@ def _from_array(array: npt.NDArray[Any]) -> Pixels:
         array = array[..., None]
     if array.ndim != 3 or array.shape[2] not in (1, 3, 4):
         raise ImageError(f"has shape {array.shape}; wanted (H, W), (H, W, 1|3|4), or a tensor (1|3|4, H, W)")
-    _check_size(array.shape[1], array.shape[0])
+    check_size(array.shape[1], array.shape[0])
     return _three_channels(array)
 
 

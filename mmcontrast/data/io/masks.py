@@ -1,16 +1,22 @@
 """Object masks as files: PNGs whose pixels are object ids."""
 
+import warnings
 from pathlib import Path
 
 import numpy as np
-from PIL import Image, UnidentifiedImageError
+from PIL import Image
 
-from mmcontrast.data.io.decode import FORMATS
+from mmcontrast.data.io.decode import FORMATS, ImageError, check_size
+from mmcontrast.data.io.folders import refuse_special_file
+from mmcontrast.data.io.mask_rules import Ids, Values, alpha_ids, color_ids, gray_ids, indexed_ids, palette_ids
 from mmcontrast.errors import InputError
 
 
-def palette() -> np.ndarray:
-    """(256, 3) uint8 colors of the ids, those of PASCAL VOC and DAVIS: the bits of an id spread over R, G and B."""
+def palette() -> Ids:
+    """Returns (256, 3) uint8 colors of the ids, those of PASCAL VOC and DAVIS.
+
+    The bits of an id are spread over R, G and B.
+    """
     ids, colors = np.arange(256), np.zeros((256, 3), np.uint8)
     for level in range(8):
         for channel in range(3):
@@ -18,60 +24,86 @@ def palette() -> np.ndarray:
     return colors
 
 
-def read_mask(path: str | Path) -> np.ndarray:
-    """A mask file as object ids.
+def read_mask(path: str | Path) -> Ids:
+    """Returns a mask file as object ids.
 
-    Palette images give their indices and gray ones their values, except that black and white alone (also 1-bit)
-    means one object.  In a color image black is the background and every other color an object.
+    Palette indices and gray values are ids; black and white alone are one object. In a color image black is the
+    background and every other color an object. What drawing programs add is told apart by rule, and a warning says
+    which rule was applied: transparent pixels are the background; gray with smoothed edges is one object, cut at half;
+    smoothed edges of several colors go to the nearest one; and 255 beside small ids is void.
+
+    Args:
+        path: A PNG or another file without loss.
 
     Returns:
         (H, W) uint8, 0 for the background.
+
     Raises:
-        InputError: not an image, a JPEG, or with more than 254 objects, as a photograph has.
+        InputError: The file is not an image, is a JPEG, or has more than 254 objects, as a photograph has.
     """
+    refuse_special_file(path)
     try:
         with Image.open(path, formats=FORMATS) as image:
             if image.format == "JPEG":
                 raise InputError(
                     f"{path}: is a JPEG, which blurs ids into others; wanted a PNG whose pixels are object ids"
                 )
-            if image.mode == "P":
-                return np.array(image)
-            if image.mode in ("1", "L", "LA") or image.mode.startswith("I"):
-                return _as_ids(np.array(image.getchannel(0) if image.mode == "LA" else image), path)
-            pixels = np.array(image.convert("RGB")).astype(np.int64)
+            check_size(*image.size)
+            image.load()
+    except ImageError as error:
+        raise InputError(f"{path}: {error}") from None
+    except InputError:
+        raise
     except FileNotFoundError:
         raise InputError(f"{path}: no such file") from None
-    except (UnidentifiedImageError, OSError, SyntaxError) as error:
-        raise InputError(f"{path}: cannot be read as a mask ({error})") from error
-    codes = pixels[..., 0] << 16 | pixels[..., 1] << 8 | pixels[..., 2]  # (H, W)
-    colors, numbers = np.unique(np.append(codes, 0), return_inverse=True)
-    _at_most(len(colors) - 1, path)
-    return numbers[:-1].reshape(codes.shape).astype(np.uint8)
+    except Exception as error:  # decoders meet hostile bytes and raise whatever they like
+        raise InputError(f"{path}: cannot be read as a mask ({error or type(error).__name__})") from error
+    ids, rule = _ids_of(image, str(path))
+    if rule:
+        warnings.warn(f"{path}: {rule}", stacklevel=2)
+    return ids
 
 
-def write_mask(path: str | Path, mask: np.ndarray) -> None:
-    """Writes (H, W) uint8 ids as a palette PNG."""
+def _ids_of(image: Image.Image, name: str) -> tuple[Ids, str | None]:
+    """Returns the ids of an open mask and the rule that was applied, None for plain ids."""
+    if image.mode == "P" and not image.has_transparency_data:
+        return _ids_of_palette(image, name)
+    if image.has_transparency_data:
+        rgba = np.array(image.convert("RGBA"))
+        if rgba[..., 3].min() < 255:
+            return alpha_ids(_codes(rgba), rgba[..., 3], name)
+        if image.mode == "P":
+            return _ids_of_palette(image, name)
+    if image.mode == "1":
+        return np.array(image).astype(np.uint8), None
+    if image.mode in ("L", "LA") or image.mode.startswith("I"):
+        gray = np.array(image.getchannel(0) if image.mode == "LA" else image)
+        return gray_ids(gray.astype(np.int64), name)
+    return color_ids(_codes(np.array(image.convert("RGB"))), name)
+
+
+def _ids_of_palette(image: Image.Image, name: str) -> tuple[Ids, str | None]:
+    indices = np.array(image)
+    stored = np.array(image.getpalette("RGB"), np.uint8).reshape(-1, 3)
+    colors = np.zeros((256, 3), np.uint8)
+    colors[: len(stored)] = stored
+    if (colors[np.unique(indices)] == palette()[np.unique(indices)]).all():
+        return indexed_ids(indices.astype(np.int64), name)
+    return palette_ids(indices.astype(np.int64), colors, name)
+
+
+def _codes(pixels: Ids) -> Values:
+    red, green, blue = (pixels[..., channel].astype(np.int64) for channel in range(3))
+    return red << 16 | green << 8 | blue
+
+
+def write_mask(path: str | Path, mask: Ids) -> None:
+    """Writes (H, W) uint8 ids as a palette PNG.
+
+    Args:
+        path: The file to write.
+        mask: The ids.
+    """
     image = Image.fromarray(mask)
     image.putpalette(palette().tobytes())
     image.save(path, optimize=False, compress_level=1)
-
-
-def _as_ids(values: np.ndarray, path: str | Path) -> np.ndarray:
-    if values.dtype == np.bool_:
-        return values.astype(np.uint8)
-    ids = np.unique(values)
-    if set(ids.tolist()) <= {0, 255}:
-        return (values > 0).astype(np.uint8)
-    _at_most(int(np.count_nonzero(ids)), path)
-    if ids[0] < 0 or ids[-1] > 255:
-        raise InputError(f"{path}: has ids from {ids[0]} to {ids[-1]}; wanted 0 for the background and 1 to 255")
-    return values.astype(np.uint8)
-
-
-def _at_most(objects: int, path: str | Path) -> None:
-    if objects > 254:
-        raise InputError(
-            f"{path}: has {objects} different ids; at most 254 objects are possible. "
-            "Wanted a PNG whose pixels are object ids (JPEG blurs them)"
-        )
