@@ -157,19 +157,19 @@ def _locked(folder: Path) -> Iterator[None]:
     except ImportError:  # Windows
         yield
         return
-    with (folder / _LOCK).open("a+", encoding="utf-8") as file:
+    with (folder / _LOCK).open("ab+", buffering=0) as file:
         try:
             fcntl.lockf(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
         except BlockingIOError:
             file.seek(0)
-            owner = file.read().strip() or "another process"
+            owner = file.read().decode("utf-8", "replace").strip() or "another process"
             raise InputError(f"{folder} is in use by {owner}; wait for it, or choose another --out") from None
         except OSError:  # a file system without locks
             yield
             return
         file.truncate(0)
-        file.write(f"process {os.getpid()} on {socket.gethostname()}")
-        file.flush()
+        with contextlib.suppress(OSError):  # the lock holds on a full disk too, without the name of its owner
+            file.write(f"process {os.getpid()} on {socket.gethostname()}".encode())
         try:
             yield
         finally:
