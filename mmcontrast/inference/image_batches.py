@@ -50,7 +50,11 @@ class Batch(NamedTuple):
 
 
 def image_files(*paths: str | os.PathLike[str]) -> list[Path]:
-    """Returns files as they are and folders as the image files in them, at any depth, sorted; each path once."""
+    """Returns files as they are and folders as the image files in them, each path once.
+
+    Args:
+        paths: Files and folders; a folder's files come at any depth, in the order of ``files_in``.
+    """
     files: dict[Path, None] = {}
     for path in map(Path, paths):
         files.update(dict.fromkeys(_files_inside(path) if path.is_dir() else [path]))
@@ -58,7 +62,7 @@ def image_files(*paths: str | os.PathLike[str]) -> list[Path]:
 
 
 def _files_inside(folder: Path) -> list[Path]:
-    return sorted(folder / name for name in files_in(folder) if Path(name).suffix.lower() in SUFFIXES)
+    return [folder / name for name in files_in(folder) if Path(name).suffix.lower() in SUFFIXES]
 
 
 def iterate_images(images: Any) -> Iterator[Any]:

@@ -1,3 +1,8 @@
+import os
+import struct
+import subprocess
+import sys
+import tracemalloc
 import wave
 from pathlib import Path
 
@@ -59,6 +64,68 @@ def test_what_cannot_be_read_is_named(tmp_path: Path):
         read_wav(tmp_path / "missing.wav")
     with pytest.raises(SoundError, match=r"up to 0\.01 s"):
         read_wav(tmp_path / "good.wav", longest=0.01)
+
+
+def header(channels: int = 1, rate: int = 16000, bits: int = 16, data_size: int = 2000, chunk: bytes = b"") -> bytes:
+    """Returns a WAV file of 2,000 bytes of sound whose header may say something else."""
+    width = channels * bits // 8
+    fields = struct.pack("<HHIIHH", 1, channels, rate, rate * width % 2**32, width, bits)
+    body = b"WAVEfmt " + struct.pack("<I", 16) + fields + chunk + b"data" + struct.pack("<I", data_size) + bytes(2000)
+    return b"RIFF" + struct.pack("<I", len(body)) + body
+
+
+HOSTILE = {
+    "data past the end": header(data_size=4000),
+    "data of 4 GB": header(data_size=2**32 - 1),
+    "chunk past the end": header(chunk=b"LIST" + struct.pack("<I", 2**31)),
+    "odd chunk past the end": header(chunk=b"LIST" + struct.pack("<I", 2029)),
+    "rate 0": header(rate=0),
+    "rate of 9,999,991": header(rate=9_999_991),
+    "rate of 4 GHz": header(rate=2**32 - 1),
+    "40 bits": header(bits=40),
+    "64 bits": header(bits=64),
+    "0 bits": header(bits=0),
+    "0 channels": header(channels=0),
+}
+
+
+@pytest.mark.parametrize("name", HOSTILE)
+def test_headers_that_are_not_true(name: str, tmp_path: Path):
+    (tmp_path / "hostile.wav").write_bytes(HOSTILE[name])
+    with pytest.raises(SoundError, match=r"hostile\.wav"):
+        read_wav(tmp_path / "hostile.wav")
+
+
+def test_pipes_are_refused(tmp_path: Path):
+    os.mkfifo(tmp_path / "pipe.wav")
+    with pytest.raises(SoundError, match="named pipe"):
+        read_wav(tmp_path / "pipe.wav")
+
+
+@pytest.mark.parametrize("own_rate", [1_009, 44_101, 191_999])
+def test_resampling_of_prime_rates_takes_little_memory(own_rate: int, tmp_path: Path):
+    path = write(tmp_path / "prime.wav", tone(own_rate, 220, own_rate), rate=own_rate)
+    read_wav(path)  # imports what it needs
+    tracemalloc.start()
+    read = read_wav(path)
+    peak = tracemalloc.get_traced_memory()[1]
+    tracemalloc.stop()
+    assert abs(len(read) - 16000) <= 1
+    assert np.abs(read[:16000] - tone(16000, 220)[: len(read)])[200:-200].max() < 0.01
+    assert peak < 20 << 20
+
+
+def test_scipy_waits_for_a_sound_of_another_rate():
+    code = "import sys, mmcontrast.data.datasets.audio as a; print('scipy.signal' in sys.modules)"
+    assert subprocess.run([sys.executable, "-c", code], capture_output=True, text=True).stdout.strip() == "False"
+
+
+def test_files_and_classes_come_in_natural_order(tmp_path: Path):
+    for take in (10, 9, 1):
+        write(tmp_path / f"{take}_anna_{take}.wav", tone(100, 440))
+    sounds = Sounds(tmp_path, pattern=r"(?P<digit>\d+)_.*", label="digit")
+    assert sounds.classes == ["1", "9", "10"]
+    assert [path.name for path in sounds.paths] == ["1_anna_1.wav", "9_anna_9.wav", "10_anna_10.wav"]
 
 
 @pytest.fixture(scope="module")

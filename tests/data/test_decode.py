@@ -268,7 +268,7 @@ def test_avif_goes_through_the_same_checks(monkeypatch: pytest.MonkeyPatch):
     Image.fromarray(RAMP).save(file, "AVIF", quality=100)
     assert np.abs(decode(file.getvalue()).astype(int) - RAMP).mean() < 6
     monkeypatch.setattr(decode_module, "MAX_PIXELS", 100)
-    monkeypatch.setattr(decode_module._check_size, "__defaults__", (100,))
+    monkeypatch.setattr(decode_module.check_size, "__defaults__", (100,))
     with pytest.raises(ImageError, match="Mpx; at most"):
         decode(file.getvalue())
 
