@@ -5,11 +5,12 @@ import os
 
 import numpy as np
 import numpy.typing as npt
-from PIL import Image, UnidentifiedImageError
+from PIL import Image
 
 from mmcontrast.data.datasets.prompt_templates import read_classnames
 from mmcontrast.data.io.archives import Folder, Root, Store, extension, open_stores
-from mmcontrast.data.io.decode import EXTENSIONS, decode
+from mmcontrast.data.io.decode import EXTENSIONS, check_size, decode
+from mmcontrast.data.io.folders import natural_order
 from mmcontrast.errors import InputError
 
 MASK_FOLDERS = ("mask", "label", "annot", "seg")  # a folder whose name contains one of these holds classes
@@ -48,31 +49,34 @@ class PixelLabels:
         return f"{store.path}: {store.names[image]}"
 
     def image(self, index: int) -> npt.NDArray[np.uint8]:
-        """Returns an image (H, W, 3)."""
+        """Returns an image, (H, W, 3) uint8."""
         store, image, _ = self._pairs[index]
         return decode(store.read(image), name=self.name(index))
 
     def labels(self, index: int) -> npt.NDArray[np.int64]:
-        """Returns the classes of an image's pixels (H, W).
+        """Returns the classes of an image's pixels, (H, W).
 
         Raises:
             InputError: The file is not an image with one number per pixel.
         """
         store, _, mask = self._pairs[index]
         name = f"{store.path}: {store.names[mask]}"
+        data = store.read(mask)
         try:
-            with Image.open(io.BytesIO(store.read(mask)), formats=MASK_FORMATS) as image:
-                if image.mode not in ("L", "P", "1") and not image.mode.startswith("I"):
-                    raise InputError(
-                        f"{name}: has {image.mode} pixels; wanted one class number a pixel (gray or palette)"
-                    )
-                return np.array(image).astype(np.int64)
-        except (UnidentifiedImageError, OSError, SyntaxError) as error:
-            raise InputError(f"{name}: cannot be read as class numbers ({error})") from error
+            with Image.open(io.BytesIO(data), formats=MASK_FORMATS) as image:
+                check_size(*image.size)
+                mode, classes = image.mode, np.array(image)
+        except InputError as error:
+            raise InputError(f"{name}: {error}") from None
+        except Exception as error:  # decoders meet hostile bytes and raise whatever they like
+            raise InputError(f"{name}: cannot be read as class numbers ({error or type(error).__name__})") from error
+        if mode not in ("L", "P", "1") and not mode.startswith("I"):
+            raise InputError(f"{name}: has {mode} pixels; wanted one class number a pixel (gray or palette)")
+        return classes.astype(np.int64)
 
 
 def _pairs(store: Store) -> list[tuple[int, int]]:
-    """Returns the numbers of the members that hold an image and its classes."""
+    """Returns the indices of the members that hold an image and its classes."""
     shard = not isinstance(store, Folder)
     images: dict[str, int] = {}
     masks: dict[str, int] = {}
@@ -92,7 +96,7 @@ def _pairs(store: Store) -> list[tuple[int, int]]:
         png = [m for m in members if store.names[m].lower().endswith(".png")]
         if len(members) == 2 and len(png) == 1:
             pairs.append((members[0] if members[1] == png[0] else members[1], png[0]))
-    return sorted(pairs, key=lambda pair: store.names[pair[0]])
+    return sorted(pairs, key=lambda pair: natural_order(store.names[pair[0]]))
 
 
 def _names(file: str) -> list[str]:

@@ -1,4 +1,4 @@
-"""Learnable toy data, a pure function of the key: tests, tutorials and smoke configs need no download."""
+"""Learnable toy data, a pure function of the index, so that tests and tutorials need no download."""
 
 from typing import Any
 
@@ -19,14 +19,14 @@ SHAPES = ("square", "disc", "bar", "cross")
 
 
 class ToyImages(Dataset[dict[str, Any]]):
-    """A colored shape at a random place on noise.
+    """A colored shape at a random position on noise.
 
-    A sample is ``image`` (3, size, size) uint8, ``label`` int, and ``sample_key`` int.  Index i shows class i modulo
-    the number of classes (color and shape); place, size and noise are fixed by the index, as in a folder of files.
+    A sample is ``image`` (3, size, size) uint8, ``label`` int, and ``sample_key`` int. Index i shows class i modulo
+    the number of classes (color and shape); position, size and noise are fixed by the index, as in a folder of files.
 
     Args:
-        length: number of samples.
-        size: side in pixels, at least 8.
+        length: Number of samples.
+        size: Side of an image in pixels, at least 8.
     """
 
     classes = tuple(f"{color} {shape}" for color in COLORS for shape in SHAPES)
@@ -65,7 +65,11 @@ class ToyPairs(ToyImages):
     """The images of ``ToyImages`` with captions, whose wording changes from epoch to epoch."""
 
     def captions(self, index: int) -> list[str]:
-        """All captions of an image."""
+        """Returns all captions of an image.
+
+        Args:
+            index: Index of the image.
+        """
         name = self.classes[index % len(self.classes)]
         return [f"a {name}", f"an image of a {name}", f"there is a {name} here"]
 
