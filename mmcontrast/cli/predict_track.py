@@ -2,6 +2,7 @@
 
 import argparse
 import time
+import warnings
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
@@ -142,7 +143,10 @@ def read_mask_of(path: str, video: "videos.Video", may_be_empty: bool = False) -
     from mmcontrast.data.io.masks import read_mask
     from mmcontrast.predict.label_maps import check_mask
 
-    mask = read_mask(path)
+    with warnings.catch_warnings():  # they say by which rule a drawn mask is read
+        warnings.simplefilter("always")
+        warnings.showwarning = lambda message, *_: say(str(message))
+        mask = read_mask(path)
     if mask.any() or not may_be_empty:
         check_mask(mask, video.height, video.width, path)
     return mask
