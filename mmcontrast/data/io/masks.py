@@ -33,7 +33,7 @@ def read_mask(path: str | Path) -> Ids:
     smoothed edges of several colors go to the nearest one; and 255 beside small ids is void.
 
     Args:
-        path: A PNG or another file without loss.
+        path: A PNG, or another image file that is not a JPEG.
 
     Returns:
         (H, W) uint8, 0 for the background.
