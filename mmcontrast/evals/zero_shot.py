@@ -6,6 +6,7 @@ from pathlib import Path
 import torch
 from torch import Tensor
 
+from mmcontrast.data.datasets.class_names import match_class_names
 from mmcontrast.data.datasets.images import Images
 from mmcontrast.data.datasets.prompt_templates import read_classnames
 from mmcontrast.errors import InputError
@@ -102,8 +103,11 @@ def _class_names(images: Images, classnames: str | Path | Sequence[str] | None) 
         names = images.classes
         if all(name.isdigit() for name in names):
             raise InputError(f"the {len(names)} classes have numbers and no names; give --classnames, one name a line")
+    elif images.class_folders:
+        matched = match_class_names(images.class_folders, names)
+        names = matched if isinstance(names, dict) else matched + [name for name in names if name not in matched]
     elif isinstance(names, dict):
-        names = [names.get(folder, folder) for folder in images.classes]
+        names = [names.get(name, name) for name in images.classes]
     if len(names) <= images.labels.max():
         raise InputError(f"{len(names)} class names, but the labels go up to {images.labels.max()}")
     return list(names)

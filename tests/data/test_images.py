@@ -68,9 +68,53 @@ def test_a_flat_folder_has_no_labels(tmp_path: Path):
 def test_folders_are_renamed_by_a_table_beside_them(tmp_path: Path):
     root = folder(tmp_path, {"n02/1.png": png(1), "n01/1.png": png(1), "classes.txt": b"n01\ttench\nn02\tgoldfish\n"})
     assert Images(root, 8).classes == ["tench", "goldfish"]
-    assert Images(root, 8, classnames=["a", "b"]).classes == ["a", "b"]
+    with pytest.warns(UserWarning, match="by position"):
+        assert Images(root, 8, classnames=["a", "b"]).classes == ["a", "b"]
     with pytest.raises(InputError, match="3 class names for 2 class folders"):
         _ = Images(root, 8, classnames=["a", "b", "c"]).classes
+
+
+def test_numbered_folders_get_the_names_with_their_numbers(tmp_path: Path):
+    files = {f"{number}/a.png": png(number) for number in range(12)}
+    names = [f"name {number}" for number in range(12)]
+    for root in (folder(tmp_path / "a", files), shard(tmp_path / "b.tar", files)):
+        data = Images(root, 8, classnames=names)
+        assert data.classes == names
+        assert {data.samples.key(i).split("/")[0]: data.label(i) for i in range(12)} == {str(n): n for n in range(12)}
+    some = folder(tmp_path / "c", {"3/a.png": png(1), "11/a.png": png(2)})
+    assert Images(some, 8, classnames=names).classes == ["name 3", "name 11"]
+    with pytest.raises(InputError, match="there is a class folder 11"):
+        _ = Images(some, 8, classnames=names[:5]).classes
+
+
+def test_a_list_of_names_is_matched_to_the_folders_by_name(tmp_path: Path):
+    files = {f"{name}/a.png": png(1) for name in ("cat", "dog", "sea_lion")}
+    root = folder(tmp_path / "a", files)
+    assert Images(root, 8, classnames=["Sea Lion", "emu", "dog", "cat"]).classes == ["cat", "dog", "Sea Lion"]
+    with pytest.raises(InputError, match="fit some class folders"):
+        _ = Images(root, 8, classnames=["cat", "hound", "otter"]).classes
+    (tmp_path / "other.txt").write_text("x\tX\ny\tY\n")
+    with pytest.raises(InputError, match="is among the names by folder"):
+        _ = Images(root, 8, classnames=tmp_path / "other.txt").classes
+    ids = folder(tmp_path / "ids", {"n01443537/a.png": png(1), "n01440764/a.png": png(2)})
+    (tmp_path / "ids.txt").write_text("n01440764 tench\nn01443537 goldfish, Carassius\n")
+    assert Images(ids, 8, classnames=tmp_path / "ids.txt").classes == ["tench", "goldfish, Carassius"]
+
+
+def test_splits_are_not_classes(tmp_path: Path):
+    root = folder(tmp_path, {"train/cat/1.png": png(1), "train/dog/1.png": png(1), "val/cat/2.png": png(2)})
+    with pytest.raises(InputError, match="holds the splits train, val"):
+        _ = Images(root, 8).classes
+    assert Images(root / "train", 8).classes == ["cat", "dog"]
+
+
+def test_one_class_folder_and_a_stray_image(tmp_path: Path):
+    assert Images(folder(tmp_path / "one", {"cat/1.png": png(1), "cat/2.png": png(2)}), 8).classes == ["cat"]
+    files = {f"{name}/{n}.png": png(n) for name in ("cat", "dog") for n in range(10)}
+    data = Images(folder(tmp_path / "stray", {**files, "stray.png": png(5)}), 8)
+    assert data.classes == ["cat", "dog"]
+    assert sorted(set(data.labels.tolist())) == [-1, 0, 1]
+    assert (data.labels == -1).sum() == 1
 
 
 def test_labels_in_shards(tmp_path: Path):

@@ -12,6 +12,7 @@ import torch
 from torch import Tensor
 from torch.utils.data import Dataset
 
+from mmcontrast.data.datasets.class_names import class_folders, match_class_names
 from mmcontrast.data.datasets.prompt_templates import read_classnames
 from mmcontrast.data.io.archives import Root
 from mmcontrast.data.io.decode import Fit, ImageError, decode
@@ -21,25 +22,28 @@ from mmcontrast.data.io.samples import Samples
 from mmcontrast.data.sampler import SampleKey
 from mmcontrast.errors import InputError
 
+_MIN_INSIDE = 0.9  # fraction of the images that lie in folders; the others are strays without a label
+
 
 class Images(Dataset[dict[str, Any]]):
-    """Images, each with a label where the data has one.
+    """Images with labels if the data has labels.
 
-    A sample is ``image`` (3, size, size) uint8, ``label`` int where known, and ``sample_key`` int.  An image that
-    cannot be read gives ``{"corrupt": message, "sample_key": int}`` instead, which ``Collate`` drops and counts.
+    A sample has ``image`` (3, size, size) uint8, ``label`` int if it is known, and ``sample_key`` int. An image that
+    cannot be read gives ``{"corrupt": message, "sample_key": int}``, which ``Collate`` drops and counts.
 
-    Labels come from class folders (the first folder that differs), from KEY.cls (an integer or a class name) or
-    from ``label`` or ``cls`` of KEY.json.
+    Labels come from class folders, from KEY.cls (an integer or a class name), or from ``label`` or ``cls`` of KEY.json.
+    A label below 0 means that the class is unknown.
 
     Args:
-        root: a folder, a .tar, .tar.gz or .zip file, a folder of those, a pattern (``{00..31}``, ``*``), or several.
-        size: side of the square result in pixels.
-        fit: "crop" brings the short side to ``size`` and takes the center; "squash" gives up the aspect ratio;
-            "random" takes a random region of area ``scale``, another in each epoch.
-        scale: smallest and largest area of a random region, as a fraction of the image.
-        classnames: names of the classes, in order, or a file with one a line (``folder<TAB>name`` renames folders).
-            A ``classes.txt`` inside the folder or next to the shards is found by itself.
-        interpolation: "bicubic" or "bilinear", how images are resized.
+        root: A folder, a .tar, .tar.gz or .zip file, a folder of those, a pattern (``{00..31}``, ``*``), or several.
+        size: Side of the square image in pixels.
+        fit: "crop" resizes the short side to ``size`` and takes the center; "squash" does not keep the aspect ratio;
+            "random" takes a random region of area ``scale``, a different one in each epoch.
+        scale: Smallest and largest area of a random region, as a fraction of the image.
+        classnames: Names of the classes, or a file with one name per line, or with lines ``FOLDER<TAB>NAME`` or
+            ``WORDNET_ID NAME``. Names are matched to class folders by ``match_class_names``. A ``classes.txt`` inside
+            the folder or next to the shards is used if there is one.
+        interpolation: How images are resized, "bicubic" or "bilinear".
     """
 
     def __init__(
@@ -71,11 +75,11 @@ class Images(Dataset[dict[str, Any]]):
         return sample if label is None else {**sample, "label": label}
 
     def name(self, index: int) -> str:
-        """Where the sample comes from."""
+        """Returns what messages call a sample."""
         return self.samples.name(index)
 
     def label(self, index: int) -> int | None:
-        """The class number of a sample, or None where the data has no labels."""
+        """Returns the class number of a sample, or None if the data has no labels."""
         if self._column is None:
             return int(self._folders[1][index]) if len(self._folders[0]) else None
         raw = self._raw(index, self._column)
@@ -89,7 +93,7 @@ class Images(Dataset[dict[str, Any]]):
 
     @cached_property
     def labels(self) -> np.ndarray:
-        """(N,) int64, the class numbers of all samples; reads no image."""
+        """The class numbers of all samples, (N,) int64; no image is read."""
         if self._column is None and not len(self._folders[0]):
             raise InputError(f"{self.samples.stores[0].path}: has no labels (no class folders, .cls or .json labels)")
         return np.array([self.label(i) for i in range(len(self))], np.int64)
@@ -99,28 +103,38 @@ class Images(Dataset[dict[str, Any]]):
         """Names of the classes; label i is the i-th."""
         if self._column is None:
             folders = self._folders[0]
-            if isinstance(self._names, dict):
-                return [self._names.get(folder, folder) for folder in folders]
-            if self._names is not None and len(self._names) != len(folders):
-                raise InputError(f"{len(self._names)} class names for {len(folders)} class folders ({folders[:3]}...)")
-            return list(self._names) if self._names is not None else folders
+            return folders if self._names is None else match_class_names(folders, self._names)
         if self._names is not None:
             return list(self._names.values() if isinstance(self._names, dict) else self._names)
         raw_labels = {self._raw(i, self._column) for i in range(len(self))} - {None}
         numbers = [int(raw) for raw in raw_labels if raw is not None and raw.isdigit()]
         return [str(i) for i in range(max(numbers) + 1)] if numbers else sorted(str(raw) for raw in raw_labels)
 
+    @property
+    def class_folders(self) -> list[str]:
+        """The class folders in the order of their labels; empty if labels come from elsewhere or nowhere."""
+        return self._folders[0] if self._column is None else []
+
     @cached_property
     def _folders(self) -> tuple[list[str], np.ndarray]:
-        """(class folders, class number of each sample): the first level at which the samples' folders differ."""
+        """Returns the class folders and the class number of each sample, -1 for images beside the class folders.
+
+        Class folders are those of the first level at which the folders of the samples differ, or the only folder.
+        """
         folders = [key.decode().split("/")[:-1] for key in self.samples.keys]
-        level = 0
-        while folders[0][level : level + 1] and all(f[: level + 1] == folders[0][: level + 1] for f in folders):
-            level += 1
-        if not all(len(folder) > level for folder in folders):
+        inside = [folder for folder in folders if folder]
+        if len(inside) < _MIN_INSIDE * len(folders) or not inside:
             return [], np.zeros(0, np.int64)
-        names, numbers = np.unique([folder[level] for folder in folders], return_inverse=True)
-        return names.tolist(), numbers
+        level = 0
+        while inside[0][level + 1 :] and all(f[: level + 1] == inside[0][: level + 1] for f in inside):
+            level += 1
+        level = 0 if len(inside) < len(folders) else level
+        if not all(len(folder) > level for folder in inside):
+            return [], np.zeros(0, np.int64)
+        names = class_folders({folder[level] for folder in inside}, self.samples.stores[0].path)
+        number_of = {name: number for number, name in enumerate(names)}
+        numbers = [number_of[folder[level]] if folder else -1 for folder in folders]
+        return names, np.array(numbers, np.int64)
 
     def _raw(self, index: int, column: str) -> str | None:
         text = self.samples.text(index, column)

@@ -3,6 +3,7 @@
 from collections.abc import Sequence
 from pathlib import Path
 
+from mmcontrast.data.datasets.class_names import with_wordnet_ids
 from mmcontrast.errors import InputError
 
 # The seven that CLIP's authors found to do nearly as well as all eighty.
@@ -126,7 +127,14 @@ def templates(given: str | Path | Sequence[str]) -> tuple[str, ...]:
 
 
 def read_classnames(path: str | Path) -> list[str] | dict[str, str]:
-    """A file with one class name a line, in label order; lines ``folder<TAB>name`` give a mapping instead."""
+    """Reads class names from a file.
+
+    Returns:
+        One name per line, or a mapping if all lines are ``FOLDER<TAB>NAME`` or a WordNet id and a name.
+
+    Raises:
+        InputError: There is no such file, or it holds no names.
+    """
     if not Path(path).is_file():
         raise InputError(f"{path}: no such file of class names")
     lines = _lines(path)
@@ -135,7 +143,7 @@ def read_classnames(path: str | Path) -> list[str] | dict[str, str]:
     pairs = [line.split("\t") for line in lines]
     if all(len(pair) == 2 for pair in pairs):
         return {pair[0]: pair[1] for pair in pairs}
-    return lines
+    return with_wordnet_ids(lines) or lines
 
 
 def _lines(path: str | Path) -> list[str]:
