@@ -118,9 +118,9 @@ class Subset(Dataset[dict[str, Any]]):
 def takes_keys(data: Any) -> bool:
     """Returns whether the samples of a data set are dictionaries with ``sample_key``, as those of this package are.
 
-    Reads a sample only of data sets of other packages.
+    A class derived from a data set of this package counts as one. Reads a sample only of data sets of other packages.
     """
-    if type(data).__module__.startswith("mmcontrast."):
+    if any(kind.__module__.startswith("mmcontrast.") for kind in type(data).__mro__):
         return True
     try:
         sample = data[0]
