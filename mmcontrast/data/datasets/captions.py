@@ -10,10 +10,17 @@ from typing import Any
 
 import numpy as np
 
+from mmcontrast.data.io.decode import EXTENSIONS
 from mmcontrast.errors import InputError
 
 _PATH_COLUMNS = ("path", "filepath", "file", "filename", "file_name", "image", "image_name", "image_path")
 _TEXT_COLUMNS = ("caption", "captions", "text", "title", "comment", "sentence")
+
+_DELIMITERS = {",": "comma", "\t": "tab"}
+_LONE_QUOTE = (
+    "a double quote opens a field and is not closed in the same row; write the field in double quotes and each double "
+    "quote inside it twice"
+)
 
 Record = tuple[str, str]  # image's path, one caption
 
@@ -89,7 +96,7 @@ def _flickr(path: Path, text: str) -> Iterable[Record]:
 
 
 def _table(path: Path, text: str, delimiter: str) -> Iterable[Record]:
-    rows = csv.DictReader(io.StringIO(text, newline=""), delimiter=delimiter)
+    rows = csv.DictReader(io.StringIO(text, newline=""), delimiter=delimiter, strict=True)
     header = {(name or "").strip().lower(): name for name in rows.fieldnames or []}
     image = next((header[name] for name in _PATH_COLUMNS if name in header), None)
     caption = next((header[name] for name in _TEXT_COLUMNS if name in header), None)
@@ -98,13 +105,29 @@ def _table(path: Path, text: str, delimiter: str) -> Iterable[Record]:
             f"{path}: its first line names the columns {', '.join(header) or '(none)'}; wanted one of "
             f"{', '.join(_PATH_COLUMNS)} and one of {', '.join(_TEXT_COLUMNS)}"
         )
+    line = rows.line_num + 1  # the first line of the row
     try:
         for row in rows:
+            if any(field.strip() for field in row.pop(None, ())):
+                raise InputError(
+                    f"{path}, line {line}: has more fields than the header; write a caption that holds a "
+                    f"{_DELIMITERS[delimiter]} in double quotes"
+                )
+            if any(_is_a_row(text, delimiter) for field in row.values() for text in (field or "").split("\n")[1:]):
+                raise InputError(f"{path}, line {line}: {_LONE_QUOTE}")
             if not row[image] or row[caption] is None:
-                raise InputError(f"{path}, line {rows.line_num}: an image or a caption is missing")
+                raise InputError(f"{path}, line {line}: an image or a caption is missing")
             yield row[image].strip(), row[caption]
-    except csv.Error as error:
-        raise InputError(f"{path}, line {rows.line_num}: {error}") from None
+            line = rows.line_num + 1
+    except csv.Error:
+        raise InputError(f"{path}, line {line}: {_LONE_QUOTE}") from None
+
+
+def _is_a_row(line: str, delimiter: str) -> bool:
+    """Returns whether a line inside a quoted field has several fields and one of them is an image's name."""
+    fields = line.split(delimiter)
+    suffixes = {Path(field.strip().strip('"')).suffix.lower().lstrip(".") for field in fields}
+    return len(fields) > 1 and not suffixes.isdisjoint(EXTENSIONS)
 
 
 def _json(path: Path, text: str, split: str | None) -> Iterable[Record]:
