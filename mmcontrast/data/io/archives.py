@@ -107,6 +107,8 @@ class Folder:
         except FileNotFoundError:
             reason = "is a link to a missing file" if os.path.islink(path) else "no such file"
             raise UnreadableMemberError(f"{path}: {reason}") from None
+        except ValueError:  # a table of captions may hold any name
+            raise UnreadableMemberError(f"{path!r}: no file can have this name") from None
         except OSError as error:
             raise UnreadableMemberError(f"{path}: cannot be read ({error.strerror})") from error
 
