@@ -104,7 +104,7 @@ def _class_names(images: Images, classnames: str | Path | Sequence[str] | None) 
         if all(name.isdigit() for name in names):
             raise InputError(f"the {len(names)} classes have numbers and no names; give --classnames, one name a line")
     elif images.class_folders:
-        matched = match_class_names(images.class_folders, names)
+        matched = match_class_names(images.class_folders, names, more_names=True)
         names = matched if isinstance(names, dict) else matched + [name for name in names if name not in matched]
     elif isinstance(names, dict):
         names = [names.get(name, name) for name in images.classes]

@@ -90,7 +90,9 @@ def test_numbered_folders_get_the_names_with_their_numbers(tmp_path: Path):
 def test_a_list_of_names_is_matched_to_the_folders_by_name(tmp_path: Path):
     files = {f"{name}/a.png": png(1) for name in ("cat", "dog", "sea_lion")}
     root = folder(tmp_path / "a", files)
-    assert Images(root, 8, classnames=["Sea Lion", "emu", "dog", "cat"]).classes == ["cat", "dog", "Sea Lion"]
+    assert Images(root, 8, classnames=["Sea Lion", "dog", "cat"]).classes == ["cat", "dog", "Sea Lion"]
+    with pytest.raises(InputError, match="4 class names for 3 class folders"):
+        _ = Images(root, 8, classnames=["sea_lion", "emu", "dog", "cat"]).classes
     with pytest.raises(InputError, match="fit some class folders"):
         _ = Images(root, 8, classnames=["cat", "hound", "otter"]).classes
     (tmp_path / "other.txt").write_text("x\tX\ny\tY\n")

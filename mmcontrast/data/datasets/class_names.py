@@ -30,7 +30,9 @@ def class_folders(names: set[str], root: str | Path) -> list[str]:
     return sorted(names, key=natural_order)
 
 
-def match_class_names(folders: Sequence[str], names: Sequence[str] | Mapping[str, str]) -> list[str]:
+def match_class_names(
+    folders: Sequence[str], names: Sequence[str] | Mapping[str, str], more_names: bool = False
+) -> list[str]:
     """Returns the name of each class folder.
 
     A mapping gives the names by folder, or by WordNet id. A list is matched by the folder's own name (case, spaces,
@@ -40,6 +42,7 @@ def match_class_names(folders: Sequence[str], names: Sequence[str] | Mapping[str
     Args:
         folders: The folders in the order of their labels.
         names: A list of names, or a mapping from folder to name.
+        more_names: Whether a list may hold names that no folder has.
 
     Raises:
         InputError: The names do not fit the folders.
@@ -50,14 +53,15 @@ def match_class_names(folders: Sequence[str], names: Sequence[str] | Mapping[str
             raise InputError(f"no class folder ({_some(folders)}) is among the names by folder ({_some(list(names))})")
         return [names.get(folder, folder) for folder in folders]
     own = {_plain(name): name for name in names}
-    if all(_plain(folder) in own for folder in folders) and len(own) == len(names):
+    if all(_plain(folder) in own for folder in folders) and (more_names or len(names) == len(folders)):
         return [own[_plain(folder)] for folder in folders]
     if all(folder.isdecimal() for folder in folders):
         largest = max(int(folder) for folder in folders)
         if largest >= len(names):
             raise InputError(f"{len(names)} class names, but there is a class folder {largest}; numbers begin with 0")
         return [names[int(folder)] for folder in folders]
-    if shared := [folder for folder in folders if folder in names]:
+    shared = [folder for folder in folders if folder in names]
+    if shared and len(shared) < len(folders):
         raise InputError(
             f"the class names fit some class folders ({_some(shared)}) and not others; give all of them, or a file of "
             "lines FOLDER<TAB>NAME"

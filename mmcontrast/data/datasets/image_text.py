@@ -104,7 +104,8 @@ class ImageText(Dataset[dict[str, Any]]):
             return self._packed[index]
         if self._by_class is not None:
             label = self._labeled.label(index)
-            assert label is not None  # _class_captions checked it
+            if label is None or label < 0:
+                raise InputError(f"{self.name(index)}: has neither a caption nor a class")
             return self._by_class[label]
         text = self.samples.text(index, "txt")
         if text is None and (record := self.samples.text(index, "json")) is not None:
@@ -137,7 +138,7 @@ def _class_captions(
     labeled: Images, sentences: Sequence[str], prompts: str | Path | Mapping[str, Sequence[str]] | None
 ) -> list[list[str]]:
     """Captions of each class: its prompts, or its name in the sentences."""
-    if labeled.label(0) is None:
+    if (labeled.labels < 0).all() if labeled.class_folders else labeled.label(0) is None:
         raise InputError(f"{labeled.name(0)}: has neither captions (.txt, .json) nor a class (folder, .cls)")
     classes = labeled.classes
     if prompts is None:
