@@ -1,7 +1,7 @@
 """Parameter groups (weight decay, layer decay, factors on the learning rate) and optimizers."""
 
 import re
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Iterable, Mapping
 from typing import Any, Literal
 
 import torch
@@ -118,55 +118,6 @@ def clip_each_gradient(parameters: Iterable[Tensor], limit: float) -> None:
     torch._foreach_mul_(gradients, factors)
 
 
-class LARS(Optimizer):
-    """SGD with momentum and layer-wise adaptive rates (LARS; You, Gitman and Ginsburg 2017, 1708.03888, algorithm 1).
-
-    Groups whose ``decays`` is False (norms, biases) take plain momentum steps, as in SimCLR.
-
-    Args:
-        groups: Groups of ``parameter_groups``.
-        lr: Learning rate.
-        momentum: Momentum.
-        weight_decay: Weight decay.
-        trust: The coefficient eta.
-    """
-
-    def __init__(
-        self, groups: Any, lr: float = 0.1, momentum: float = 0.9, weight_decay: float = 0.0, trust: float = 1e-3
-    ) -> None:
-        super().__init__(
-            groups, {"lr": lr, "momentum": momentum, "weight_decay": weight_decay, "trust": trust, "decays": True}
-        )
-
-    @torch.no_grad()
-    def step(self, closure: Callable[[], Any] | None = None) -> Any:
-        """Takes one step; parameters without a gradient stay as they are."""
-        result = None
-        if closure is not None:
-            with torch.enable_grad():
-                result = closure()
-        for group in self.param_groups:
-            parameters = [p for p in group["params"] if p.grad is not None]
-            if not parameters:
-                continue
-            update: Any = [p.grad for p in parameters]
-            if group["decays"]:
-                weight, gradient = torch._foreach_norm(parameters), torch._foreach_norm(update)
-                update = torch._foreach_add(update, parameters, alpha=group["weight_decay"])
-                local = [
-                    torch.where((w > 0) & (g > 0), group["trust"] * w / (g + group["weight_decay"] * w), 1.0)
-                    for w, g in zip(weight, gradient, strict=True)
-                ]
-                update = torch._foreach_mul(update, local)
-            for p in parameters:
-                self.state[p].setdefault("momentum", torch.zeros_like(p))
-            velocity = [self.state[p]["momentum"] for p in parameters]
-            torch._foreach_mul_(velocity, group["momentum"])
-            torch._foreach_add_(velocity, update)
-            torch._foreach_add_(parameters, velocity, alpha=-group["lr"])
-        return result
-
-
 def build_optimizer(
     name: OptimizerName,
     groups: list[dict[str, Any]],
@@ -177,7 +128,9 @@ def build_optimizer(
     nesterov: bool = False,
     fused: bool = True,
 ) -> Optimizer:
-    """Returns AdamW, SGD with momentum, or LARS.
+    """Returns AdamW, SGD with momentum, or LARS of timm (You, Gitman and Ginsburg 2017, 1708.03888).
+
+    LARS takes plain momentum steps for groups without weight decay (norms and biases), as in SimCLR.
 
     Args:
         name: "adamw", "sgd" or "lars".
@@ -193,4 +146,7 @@ def build_optimizer(
         return torch.optim.AdamW(groups, lr=lr, betas=betas, eps=eps, fused=fused)
     if name == "sgd":
         return torch.optim.SGD(groups, lr=lr, momentum=momentum, nesterov=nesterov)
-    return LARS(groups, lr=lr, momentum=momentum)
+    from timm.optim.lars import Lars
+
+    optimizer: Optimizer = Lars(groups, lr=lr, momentum=momentum)
+    return optimizer

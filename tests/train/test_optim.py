@@ -5,7 +5,7 @@ from torch import Tensor, nn
 from mmcontrast.encoders import TimmEncoder, ViT
 from mmcontrast.encoders.base import Tower
 from mmcontrast.errors import InputError
-from mmcontrast.train.optim import LARS, build_optimizer, clip_each_gradient, layer_scales, parameter_groups
+from mmcontrast.train.optim import build_optimizer, clip_each_gradient, layer_scales, parameter_groups
 from tests.train.tiny import train
 
 
@@ -95,9 +95,9 @@ def test_nothing_to_train_is_an_error():
         parameter_groups(Model().requires_grad_(False), 1.0, 0.0)
 
 
-def lars(weight: Tensor, decays: bool) -> LARS:
-    group = {"params": [weight], "weight_decay": 0.5 if decays else 0.0, "decays": decays}
-    return LARS([group], lr=2.0, momentum=0.9, trust=0.1)
+def lars(weight: Tensor, decays: bool) -> torch.optim.Optimizer:
+    group = {"params": [weight], "weight_decay": 0.5 if decays else 0.0, "decays": decays, "trust_coeff": 0.1}
+    return build_optimizer("lars", [group], lr=2.0, momentum=0.9)
 
 
 def test_lars_by_hand():
