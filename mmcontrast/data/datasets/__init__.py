@@ -1,1 +1,1 @@
-"""."""
+"""What training and evaluation iterate over."""

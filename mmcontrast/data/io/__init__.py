@@ -1,1 +1,1 @@
-"""."""
+"""Files to arrays and back: images, videos, masks, archives and folders."""

@@ -1,1 +1,1 @@
-"""."""
+"""Posed RGB-D scenes: layouts, reader, geometry check and registration."""
