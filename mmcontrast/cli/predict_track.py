@@ -1,6 +1,5 @@
 """``mmcontrast predict track``: carry masks, points or colors through a video."""
 
-import argparse
 import time
 import warnings
 from pathlib import Path
@@ -164,12 +163,3 @@ def read_color_of(path: str, video: "videos.Video") -> "ImageArray":
     frame = decode(path)
     check_size(frame, video.height, video.width, path)
     return frame
-
-
-def add_propagation(parser: argparse.ArgumentParser) -> None:
-    """Adds the options of propagation to a parser of the old kind; goes with the last of them."""
-    for name, kind in {"preset": str, "context": int, "topk": int, "radius": float, "temperature": float}.items():
-        parser.add_argument(f"--{name}", type=kind, default="dino" if name == "preset" else None)
-    parser.add_argument("--resolution", type=int, default=480)
-    for name in ("model", "device"):
-        parser.add_argument(f"--{name}")

@@ -34,7 +34,7 @@ def sound_probe(
         model: An encoder, whose contexts are the features, or a function from samples (T',) to frames (T, D).
         labels: Groups of the file names to classify by.
         test: Values of groups of the file names; a recording with these values belongs to the test set.
-        seed: Seed of the part that chooses the regularization.
+        seed: Seed of the held-out part on which the regularization is chosen.
 
     Returns:
         ``metrics["per_label"]`` holds ``top1``, ``num_classes`` and ``C`` for each label.
